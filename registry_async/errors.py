@@ -1,0 +1,198 @@
+"""The errors that users see. None of them holds a secret; all of them pickle and copy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "ContainerRegistryError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "ServerError",
+    "UnexpectedResponseError",
+    "WaitTimeoutError",
+]
+
+
+def _rebuild(
+    kind: type["ContainerRegistryError"], args: tuple[object, ...], state: Mapping[str, Any]
+) -> "ContainerRegistryError":
+    # Constructors of subclasses take different arguments, which Exception's own way of
+    # pickling would call with `args`.
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ContainerRegistryError(Exception):
+    """The base of every error of this package."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class ConfigurationError(ContainerRegistryError):
+    """The client is not set up well enough to send anything: the message says what to set."""
+
+
+class ClientClosedError(ContainerRegistryError, RuntimeError):
+    """The client was used after it was closed."""
+
+
+class RequestError(ContainerRegistryError):
+    """What errors about one request share.
+
+    Attributes:
+        method: The HTTP method.
+        url: The URL, with secrets redacted.
+    """
+
+    def __init__(self, message: str, method: str = "", url: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.method = method
+        self.url = url
+
+    def __str__(self) -> str:
+        where = f"{self.method} {self.url}".strip()
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ConnectionFailedError(RequestError):
+    """No connection could be made, or it broke before the answer was whole."""
+
+
+class RequestTimeoutError(RequestError):
+    """The answer did not arrive within the time limit of the client."""
+
+
+class UnexpectedResponseError(RequestError):
+    """The answer is not what the contract says: not JSON, a wrong type, a redirect.
+
+    Attributes:
+        path: Where in the answer, such as ``images[3].layers[0].size``; empty for the whole.
+        status: The HTTP status, where there is one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        method: str = "",
+        url: str = "",
+        *,
+        path: str = "",
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, method, url)
+        self.path = path
+        self.status = status
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text} (at {self.path})" if self.path else text
+
+
+class WaitTimeoutError(ContainerRegistryError):
+    """A status that was waited for did not come in time."""
+
+
+class ApiError(RequestError):
+    """The service refused the request or failed.
+
+    Attributes:
+        status: The HTTP status.
+        message: The service's own words, or a readable stand-in.
+        method: The HTTP method.
+        url: The URL, with secrets redacted.
+        request_id: The service's identifier of the request, where it sends one.
+        body: The answer's body as text, cut to 4 kB, with secrets redacted.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        method: str = "",
+        url: str = "",
+        request_id: str | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(message, method, url)
+        self.status = status
+        self.request_id = request_id
+        self.body = body
+
+    def __str__(self) -> str:
+        where = f"{self.method} {self.url}: " if self.method or self.url else ""
+        request_id = f" (request id {self.request_id})" if self.request_id else ""
+        return f"{where}{self.status} {self.message}{request_id}"
+
+
+class BadRequestError(ApiError):
+    """The service found the request wrong (400)."""
+
+
+class AuthenticationError(ApiError):
+    """The token or the login was refused (401)."""
+
+
+class PermissionDeniedError(ApiError):
+    """The token does not open this (403)."""
+
+
+class NotFoundError(ApiError):
+    """There is no such thing (404)."""
+
+
+class ConflictError(ApiError):
+    """The state of the resource forbids it, such as a running garbage collection (409)."""
+
+
+class RateLimitedError(ApiError):
+    """Too many requests (429).
+
+    Attributes:
+        retry_after: The seconds after which the service wants to be asked again, if it said so.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        method: str = "",
+        url: str = "",
+        request_id: str | None = None,
+        body: str = "",
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(status, message, method, url, request_id, body)
+        self.retry_after = retry_after
+
+
+class ServerError(ApiError):
+    """The service or a gateway in front of it failed (5xx)."""
+
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+
+def error_class(status: int) -> type[ApiError]:
+    """Return the class of error that stands for an HTTP status of 400 and above."""
+    return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)

@@ -1,0 +1,370 @@
+"""The values that the client gives and takes: frozen, slotted, and ignorant of the wire."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from attrs import field, frozen
+
+__all__ = [
+    "CleanupFailure",
+    "CleanupResult",
+    "Cluster",
+    "DeletedImage",
+    "DockerAuth",
+    "DockerConfig",
+    "GarbageSize",
+    "Image",
+    "IssuedToken",
+    "Layer",
+    "Registry",
+    "RegistrySortField",
+    "RegistryStatus",
+    "Repository",
+    "RepositorySortField",
+    "RepositoryType",
+    "ScopeMode",
+    "SortOrder",
+    "Token",
+    "TokenScope",
+    "TokenSortField",
+    "TokenStatus",
+    "TokenTtl",
+    "TokenV1",
+]
+
+
+class RegistryStatus(StrEnum):
+    """The statuses of a registry seen so far; a new one arrives as a plain string."""
+
+    CREATING = "CREATING"
+    ACTIVE = "ACTIVE"
+    DELETING = "DELETING"
+    GARBAGE_COLLECTION = "GARBAGE_COLLECTION"
+    ERROR = "ERROR"
+
+
+class RepositoryType(StrEnum):
+    """The documented kinds of repository; any other arrives as a plain string."""
+
+    HELM_CHART = "helm_chart"
+
+
+class TokenStatus(StrEnum):
+    """The statuses of a token seen so far; a new one arrives as a plain string."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    DELETED = "deleted"
+
+
+class SortOrder(StrEnum):
+    """The direction in which a list is sorted."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+class RegistrySortField(StrEnum):
+    """What registries can be sorted by."""
+
+    NAME = "name"
+    CREATED_AT = "createdAt"
+    SIZE = "size"
+
+
+class RepositorySortField(StrEnum):
+    """What repositories can be sorted by."""
+
+    NAME = "name"
+    UPDATED_AT = "updatedAt"
+    SIZE = "size"
+
+
+class TokenSortField(StrEnum):
+    """What access tokens can be sorted by."""
+
+    NAME = "name"
+    CREATED_AT = "createdAt"
+    LAST_USED_AT = "lastUsedAt"
+    EXPIRES_AT = "expiresAt"
+
+
+class ScopeMode(StrEnum):
+    """The kinds of access that a list of tokens can be narrowed to."""
+
+    READ_ONLY = "ro"
+    READ_WRITE = "rw"
+
+
+class TokenTtl(StrEnum):
+    """The lives that a v1 token can have."""
+
+    TWELVE_HOURS = "12h"
+    ONE_YEAR = "1y"
+
+
+# No weakref slot in any model: on a million images it costs 8 MB that nobody uses.
+@frozen(weakref_slot=False)
+class Registry:
+    """A container registry.
+
+    Attributes:
+        id: The identifier that every other operation takes.
+        name: The name, which is also the first part of image names in it.
+        status: A `RegistryStatus`, or the text of one that is not known yet.
+        size: The bytes stored.
+        created_at: When it was created, in UTC; None when the service has not set it.
+        size_limit: The most bytes that it may hold; only v1 answers carry it.
+        used: The percentage of ``size_limit`` in use, 0 to 100; only v1 answers carry it.
+    """
+
+    id: str
+    name: str
+    status: RegistryStatus | str
+    size: int
+    created_at: datetime | None
+    size_limit: int | None = None
+    used: float | None = None
+
+
+@frozen(weakref_slot=False)
+class Repository:
+    """A repository of images or charts.
+
+    Attributes:
+        name: The name within its registry; it may hold slashes.
+        size: The bytes stored.
+        type: A `RepositoryType`, or the text of another kind.
+        updated_at: When it last changed, in UTC.
+    """
+
+    name: str
+    size: int | None = None
+    type: RepositoryType | str | None = None
+    updated_at: datetime | None = None
+
+
+@frozen(weakref_slot=False)
+class Layer:
+    """A layer of an image.
+
+    Attributes:
+        digest: The digest of its content.
+        size: The bytes of its compressed content.
+    """
+
+    digest: str
+    size: int
+
+
+@frozen(weakref_slot=False)
+class Image:
+    """An image (a manifest) of a repository.
+
+    Attributes:
+        digest: The digest that names it for good.
+        tags: The tags that point at it; empty for an untagged image.
+        size: The bytes of all its parts.
+        created_at: When it was built, in UTC.
+        architecture: The processor architecture, such as ``amd64``.
+        os: The operating system, such as ``linux``.
+        media_type: The media type of the manifest.
+        layers: The layers, lowest first.
+    """
+
+    digest: str
+    tags: tuple[str, ...] = ()
+    size: int | None = None
+    created_at: datetime | None = None
+    architecture: str | None = None
+    os: str | None = None
+    media_type: str | None = None
+    layers: tuple[Layer, ...] = ()
+
+
+@frozen(weakref_slot=False)
+class Cluster:
+    """A Kubernetes cluster that is integrated with a registry.
+
+    Attributes:
+        id: The identifier of the cluster.
+        name: Its name.
+        pool: The pool (location) that it runs in, such as ``ru-9``.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    pool: str | None = None
+
+
+@frozen(weakref_slot=False)
+class GarbageSize:
+    """The bytes that a garbage collection would free.
+
+    Attributes:
+        non_referenced: The bytes in layers that no manifest refers to.
+        untagged: The bytes in images without tags.
+        total: The sum of the two.
+    """
+
+    non_referenced: int
+    untagged: int
+    total: int
+
+
+@frozen(weakref_slot=False)
+class DeletedImage:
+    """An image that a cleanup removed.
+
+    Attributes:
+        digest: The digest of the image.
+        tags: The tags that went with it.
+    """
+
+    digest: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@frozen(weakref_slot=False)
+class CleanupFailure:
+    """An image that a cleanup could not remove.
+
+    Attributes:
+        digest: The digest of the image.
+        tags: The tags that stay.
+        error: Why it stays, in the service's words.
+    """
+
+    digest: str | None = None
+    tags: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@frozen(weakref_slot=False)
+class CleanupResult:
+    """What a cleanup did. It may have failed in part: look at ``failed``.
+
+    Attributes:
+        deleted: What was removed.
+        failed: What was not, and why.
+    """
+
+    deleted: tuple[DeletedImage, ...] = ()
+    failed: tuple[CleanupFailure, ...] = ()
+
+
+def _as_tuple(registry_ids: "tuple[str, ...] | list[str]") -> tuple[str, ...]:
+    if isinstance(registry_ids, str):
+        # A bare string is a sequence of letters: each would become a registry of its own.
+        raise ValueError("registry_ids must be a sequence of registry ids, not one string")
+    return tuple(registry_ids)
+
+
+@frozen(weakref_slot=False)
+class TokenScope:
+    """What an access token opens.
+
+    Attributes:
+        all_registries: Whether it opens every registry of the project.
+        read_write: Whether it may push and delete; False is read-only.
+        registry_ids: The registries that it opens when ``all_registries`` is False.
+    """
+
+    all_registries: bool
+    read_write: bool
+    registry_ids: tuple[str, ...] = field(default=(), converter=_as_tuple)
+
+
+@frozen(weakref_slot=False)
+class Token:
+    """An access token (v2), without its secret.
+
+    Attributes:
+        id: The identifier that the other operations take; it is not the secret.
+        name: The name; None when it has none.
+        status: A `TokenStatus`, or the text of one that is not known yet.
+        scope: What it opens.
+        expires_at: When it ends, in UTC; None means never.
+        created_at: When it was created, in UTC.
+        last_used_at: When it was last used, in UTC; None means never.
+    """
+
+    id: str
+    name: str | None
+    status: TokenStatus | str
+    scope: TokenScope
+    expires_at: datetime | None
+    created_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@frozen(weakref_slot=False, kw_only=True)
+class IssuedToken(Token):
+    """An access token (v2) with its secret, which the service shows this once.
+
+    Attributes:
+        secret: The password of the user ``token`` for Docker; left out of ``repr``.
+    """
+
+    secret: str = field(repr=False)
+
+
+@frozen(weakref_slot=False)
+class TokenV1:
+    """An access token of API v1, which is named by its secret.
+
+    Attributes:
+        secret: The token itself; left out of ``repr``.
+        expires_at: When it ends, in UTC.
+    """
+
+    secret: str = field(repr=False)
+    expires_at: datetime
+
+
+@frozen(weakref_slot=False)
+class DockerAuth:
+    """The login to one registry host; no part of it shows in ``repr``.
+
+    Attributes:
+        auth: Base64 of ``username:password``.
+        username: The user name, which is ``token`` for this service.
+        password: The secret of the token.
+    """
+
+    auth: str | None = field(default=None, repr=False)
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@frozen(weakref_slot=False)
+class DockerConfig:
+    """A Docker configuration with logins, for docker, podman, skopeo and helm.
+
+    Attributes:
+        auths: The logins by registry host.
+    """
+
+    auths: Mapping[str, DockerAuth]
+
+    def save(self, path: str | Path) -> None:
+        """Merge the logins into a Docker configuration file, creating it where there is none.
+
+        Other hosts' logins and unknown settings stay as they are. The file is replaced as a
+        whole or not at all, with mode 0600, and never through a symbolic link that leads
+        elsewhere than to a regular file of yours.
+
+        Args:
+            path: The file, such as ``~/.docker/config.json`` (``~`` is expanded).
+
+        Raises:
+            ConfigurationError: The file holds something other than a JSON object, or is not a
+                regular file.
+            OSError: The file cannot be read or written.
+        """
+        from registry_async._docker_config import save
+
+        save(self.auths, Path(path))
