@@ -1,0 +1,174 @@
+"""Where the operations of the service live, and how their paths are put together. No I/O."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+
+from attrs import frozen
+
+
+@frozen
+class Operation:
+    """An operation of the service.
+
+    Attributes:
+        method: The HTTP method.
+        template: The path below the base URL, with its parameters in braces.
+    """
+
+    method: str
+    template: str
+
+
+_REGISTRY: Final = "/v1/registries/{registry_id}"
+_REPOSITORY: Final = _REGISTRY + "/repositories/{repository}"
+
+# A path that turns out to be wrong is a change of one line here.
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "listRegistriesV1": Operation("GET", "/v1/registries"),
+    "createRegistry": Operation("POST", "/v1/registries"),
+    "getRegistry": Operation("GET", _REGISTRY),
+    "deleteRegistry": Operation("DELETE", _REGISTRY),
+    "listClusters": Operation("GET", _REGISTRY + "/clusters"),
+    "startGarbageCollection": Operation("POST", _REGISTRY + "/garbage-collection"),
+    "getGarbageSize": Operation("GET", _REGISTRY + "/garbage-collection/size"),
+    "listRepositoriesV1": Operation("GET", _REGISTRY + "/repositories"),
+    "getRepository": Operation("GET", _REPOSITORY),
+    "deleteRepository": Operation("DELETE", _REPOSITORY),
+    "cleanupRepository": Operation("POST", _REPOSITORY + "/cleanup"),
+    "listImagesV1": Operation("GET", _REPOSITORY + "/images"),
+    "listTags": Operation("GET", _REPOSITORY + "/tags"),
+    "listLayers": Operation("GET", _REPOSITORY + "/{reference}"),
+    "deleteManifest": Operation("DELETE", _REPOSITORY + "/{reference}"),
+    "createTokenV1": Operation("POST", "/v1/token"),
+    "getTokenV1": Operation("GET", "/v1/token/{token}"),
+    "revokeTokenV1": Operation("DELETE", "/v1/token/{token}"),
+    "refreshTokenV1": Operation("POST", "/v1/token/{token}/refresh"),
+    "listRegistries": Operation("GET", "/v2/registries"),
+    "listRepositories": Operation("GET", "/v2/registries/{registry_id}/repositories"),
+    "listImages": Operation("GET", "/v2/registries/{registry_id}/repositories/{repository}/images"),
+    "listTokens": Operation("GET", "/v2/tokens"),
+    "createToken": Operation("POST", "/v2/tokens"),
+    "getToken": Operation("GET", "/v2/tokens/{token_id}"),
+    "updateToken": Operation("PATCH", "/v2/tokens/{token_id}"),
+    "deleteToken": Operation("DELETE", "/v2/tokens/{token_id}"),
+    "refreshToken": Operation("POST", "/v2/tokens/{token_id}/refresh"),
+    "regenerateToken": Operation("POST", "/v2/tokens/{token_id}/regenerate"),
+    "revokeToken": Operation("POST", "/v2/tokens/{token_id}/revoke"),
+}
+
+# Names of things below a repository: a manifest of this name could not be told from them.
+_RESERVED_REFERENCES: Final = frozenset({"cleanup", "images", "tags"})
+
+
+def encode_segment(value: str, argument: str) -> str:
+    """Return a path parameter percent-encoded as one segment.
+
+    A server, or a proxy before it, may decode a segment before it takes the path apart. So what
+    would then lead elsewhere is refused: empty parts and dot segments, encoded ones included.
+
+    Args:
+        value: The parameter as the user gave it.
+        argument: The name of the argument, for the error.
+
+    Raises:
+        ValueError: The value cannot travel as one segment that names what the user meant.
+    """
+    check_text(value, argument)
+    if not value:
+        raise ValueError(f"{argument} must not be empty")
+    decoded = value
+    while True:
+        parts = decoded.replace("\\", "/").split("/")
+        if "" in parts:
+            raise ValueError(f"{argument} must not have an empty part between slashes")
+        if "." in parts or ".." in parts:
+            raise ValueError(f"{argument} must not be or contain a '.' or '..' segment")
+        further = unquote(decoded)
+        if further == decoded:
+            return quote(value, safe="")
+        decoded = further
+
+
+def check_text(value: str, argument: str) -> str:
+    """Return the value if it is text that can be sent.
+
+    Raises:
+        ValueError: It is no string, or holds control characters or lone surrogates.
+    """
+    # Callers without a type checker pass None and numbers, which would be sent as their text.
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{argument} must be a string, not {type(value).__name__}")
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
+        raise ValueError(f"{argument} must not contain control characters")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        raise ValueError(f"{argument} must not contain lone surrogates")
+    return value
+
+
+def operation_path(operation: Operation, parameters: Mapping[str, str]) -> str:
+    """Return the encoded path of an operation below the base URL.
+
+    Raises:
+        ValueError: A parameter cannot travel as one path segment.
+    """
+    encoded = {name: encode_segment(value, name) for name, value in parameters.items()}
+    if parameters.get("reference") in _RESERVED_REFERENCES:
+        raise ValueError(
+            f"reference must not be one of {', '.join(sorted(_RESERVED_REFERENCES))}: "
+            "the service would take it for another operation"
+        )
+    return operation.template.format_map(encoded)
+
+
+QueryValue = str | int | bool | None
+
+
+def encode_query(parameters: Mapping[str, QueryValue]) -> str:
+    """Return a query string without its question mark; None leaves a parameter out."""
+    pairs = [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in parameters.items()
+        if value is not None
+    ]
+    return urlencode(pairs, quote_via=quote, safe="")
+
+
+def normalize_base_url(url: str, argument: str = "base_url") -> str:
+    """Return a base URL without a trailing slash or API version.
+
+    The catalog of the provider lists the service as two URLs that end in ``/v1`` and ``/v2``
+    and share their base, so either form is taken.
+
+    Raises:
+        ValueError: It is not an absolute http or https URL, or carries what a base URL cannot.
+    """
+    check_text(url, argument)
+    try:
+        parts = urlsplit(url.strip())
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"{argument} is not a valid URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"{argument} must be an absolute http:// or https:// URL")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"{argument} must not contain a user name or password")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{argument} must not contain a query or a fragment")
+    path = "/".join(part for part in parts.path.split("/") if part)
+    for version in ("v1", "v2"):
+        if path == version or path.endswith("/" + version):
+            path = path[: -len(version)].rstrip("/")
+            break
+    return urlunsplit((parts.scheme, parts.netloc, "/" + path if path else "", "", ""))
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether a URL leads to this very machine."""
+    host = urlsplit(url).hostname or ""
+    return (
+        host == "localhost"
+        or host.endswith(".localhost")
+        or host == "::1"
+        or (host.startswith("127.") and all(part.isdigit() for part in host.split(".")))
+    )

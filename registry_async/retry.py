@@ -1,0 +1,237 @@
+"""When a request is asked again. Decisions only: nothing here sends, sleeps or reads a clock."""
+
+import math
+from collections import deque
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from random import Random
+from time import monotonic, time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from attrs import field, frozen
+from attrs.validators import optional
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+__all__ = ["Clock", "RetryPolicy", "SystemClock"]
+
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_RATE_LIMITED: Final = 429
+# Answers of a gateway that has lost touch with the service: the request may have been carried out.
+_ANSWER_LOST: Final = frozenset({502, 504})
+
+
+class Clock(Protocol):
+    """Where the client takes time and chance from; tests give it one of their own."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def time(self) -> float:
+        """Return the Unix time in seconds."""
+        ...
+
+    def random(self) -> float:
+        """Return a number from 0 to 1."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
+        ...
+
+
+class SystemClock:
+    """The time of this machine, and chance of its own."""
+
+    def __init__(self) -> None:
+        self._random = Random()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return monotonic()
+
+    def time(self) -> float:
+        """Return the Unix time in seconds."""
+        return time()
+
+    def random(self) -> float:
+        """Return a number from 0 to 1."""
+        return self._random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
+        import anyio
+
+        await anyio.sleep(seconds)
+
+
+class Outcome(Enum):
+    """How an attempt ended that brought no answer."""
+
+    NOT_SENT = auto()
+    """No connection was made, so the service cannot have carried the request out."""
+    LOST = auto()
+    """The connection broke or time ran out: the service may have carried the request out."""
+
+
+def _check_attempts(_: object, attribute: "Attribute[int]", value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{attribute.name} must be an integer of at least 1")
+
+
+def _check_seconds(_: object, attribute: "Attribute[float]", value: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not number or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{attribute.name} must be a finite number of seconds, 0 or more")
+
+
+def _check_statuses(
+    _: object, attribute: "Attribute[tuple[int, ...]]", value: tuple[int, ...]
+) -> None:
+    if any(not isinstance(status, int) or not 400 <= status <= 599 for status in value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{attribute.name} must be HTTP statuses from 400 to 599")
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often, and after how long, a failed request is sent again.
+
+    GET and DELETE are repeated after connection failures, timeouts and the given statuses.
+    POST and PATCH are repeated only when they cannot have been carried out: when no connection
+    was made, or the service answered 429.
+
+    Args:
+        attempts: How often a request is sent at most, the first time included.
+        base_delay: The seconds that the first wait takes at most; each further one may take
+            twice as long (exponential back-off with full jitter).
+        max_delay: The most seconds that any wait takes, one that the service asks for included.
+        total_timeout: The seconds after which no further attempt begins or goes on, counted
+            from the first; None for no such limit.
+        statuses: The HTTP statuses after which a request is repeated.
+
+    Raises:
+        ValueError: A number makes no sense.
+    """
+
+    attempts: int = field(default=4, validator=_check_attempts)
+    base_delay: float = field(default=0.5, validator=_check_seconds)
+    max_delay: float = field(default=30, validator=_check_seconds)
+    total_timeout: float | None = field(default=None, validator=optional(_check_seconds))
+    statuses: tuple[int, ...] = field(
+        default=(429, 502, 503, 504), converter=tuple, validator=_check_statuses
+    )
+
+    def delay(
+        self,
+        method: str,
+        outcome: Outcome | int,
+        *,
+        attempt: int,
+        elapsed: float,
+        chance: float,
+        retry_after: float | None = None,
+    ) -> float | None:
+        """Return the seconds to wait before the next attempt, or None when there is to be none.
+
+        Args:
+            method: The HTTP method.
+            outcome: How this attempt ended: an `Outcome`, or the HTTP status of the answer.
+            attempt: Which attempt it was; the first is 1.
+            elapsed: The seconds since the first attempt was sent.
+            chance: A number from 0 to 1 that spreads the waits.
+            retry_after: The seconds that the service asked to wait, if it did.
+        """
+        if attempt >= self.attempts or not self._may_repeat(method, outcome):
+            return None
+        if retry_after is not None and retry_after > 0:
+            delay = min(retry_after, self.max_delay)
+        else:
+            # The exponent is capped where every delay has long reached max_delay.
+            delay = chance * min(self.max_delay, self.base_delay * 2 ** min(attempt - 1, 60))
+        if self.total_timeout is not None and elapsed + delay >= self.total_timeout:
+            return None
+        return delay
+
+    def _may_repeat(self, method: str, outcome: Outcome | int) -> bool:
+        if outcome is Outcome.NOT_SENT:
+            return True
+        if outcome is Outcome.LOST:
+            return method in _IDEMPOTENT
+        return outcome in self.statuses and (method in _IDEMPOTENT or outcome == _RATE_LIMITED)
+
+
+def answer_was_lost(outcome: Outcome | int) -> bool:
+    """Say whether the service may have carried out a request that ended so."""
+    return outcome is Outcome.LOST or outcome in _ANSWER_LOST
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait.
+
+    Args:
+        value: The header: seconds, or an HTTP date.
+        now: The Unix time in seconds.
+
+    Returns:
+        Seconds, 0 for a date that has passed; None for a header that is absent or makes no
+        sense (negative, ``nan``, ``inf``, other text).
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    whole, _, fraction = text.partition(".")
+    if whole.isascii() and whole.isdigit() and (not fraction or fraction.isdigit()):
+        # Digits beyond what a float can hold mean "very long" all the same.
+        return float(text) if len(whole) < 300 else 1e300
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+class RetryBudget:
+    """Keep many concurrent requests from storming a service that is sick.
+
+    The first retries of any ten seconds are free. Beyond them, retries may make up a fifth of
+    the requests of that time: a service that fails one request in twenty is retried without
+    end, one that fails them all is left alone.
+    """
+
+    WINDOW: Final = 10.0
+    FREE: Final = 100
+    SHARE: Final = 0.2
+
+    def __init__(self) -> None:
+        self._retries: deque[float] = deque()
+        # Requests are counted by the second: only their rough number matters, at any rate.
+        self._requests: deque[list[float]] = deque()
+        self._request_count = 0.0
+
+    def record_request(self, now: float) -> None:
+        """Count one request that is about to be sent for the first time."""
+        if self._requests and now - self._requests[-1][0] < 1.0:
+            self._requests[-1][1] += 1
+        else:
+            self._forget(now)
+            self._requests.append([now, 1])
+        self._request_count += 1
+
+    def take(self, now: float) -> bool:
+        """Take one retry from the budget; False when it is used up."""
+        self._forget(now)
+        if len(self._retries) >= max(self.FREE, self.SHARE * self._request_count):
+            return False
+        self._retries.append(now)
+        return True
+
+    def _forget(self, now: float) -> None:
+        while self._retries and now - self._retries[0] >= self.WINDOW:
+            self._retries.popleft()
+        while self._requests and now - self._requests[0][0] >= self.WINDOW:
+            self._request_count -= self._requests.popleft()[1]
