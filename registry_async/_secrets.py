@@ -30,3 +30,12 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
             for form in (secret, quote(secret, safe="")):
                 text = text.replace(form, REDACTED)
     return text
+
+
+class SecretBytes(bytes):
+    """Bytes that show only that they are some: the body of a login."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"b'{REDACTED}'"

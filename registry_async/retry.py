@@ -118,7 +118,7 @@ class RetryPolicy:
 
     attempts: int = field(default=4, validator=_check_attempts)
     base_delay: float = field(default=0.5, validator=_check_seconds)
-    max_delay: float = field(default=30, validator=_check_seconds)
+    max_delay: float = field(default=30.0, validator=_check_seconds)
     total_timeout: float | None = field(default=None, validator=optional(_check_seconds))
     statuses: tuple[int, ...] = field(
         default=(429, 502, 503, 504), converter=tuple, validator=_check_statuses

@@ -1,0 +1,88 @@
+"""Turn answers that are not successes into errors: readable, bounded, and free of secrets."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from registry_async._secrets import scrub
+from registry_async.errors import ApiError, RateLimitedError, error_class
+from registry_async.retry import parse_retry_after
+
+_KEPT_BODY: Final = 4096
+_KEPT_MESSAGE: Final = 500
+_REASONS: Final[Mapping[int, str]] = {
+    400: "the request was refused as wrong",
+    401: "the token or the login was refused",
+    403: "the token does not open this",
+    404: "not found",
+    409: "conflicts with the state of the resource",
+    429: "too many requests",
+    500: "the service failed",
+    502: "a gateway found no working service",
+    503: "the service is unavailable",
+    504: "a gateway waited too long for the service",
+}
+# Gateways and services name their request identifiers differently.
+_REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Openstack-Request-Id", "X-Correlation-Id")
+
+
+def api_error(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    method: str,
+    url: str,
+    secrets: Iterable[str],
+    now: float,
+) -> ApiError:
+    """Return the error that an answer of status 400 or above stands for.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers of the answer, in a mapping that ignores case.
+        body: As much of the body as was read.
+        method: The HTTP method of the request.
+        url: The URL of the request, already redacted.
+        secrets: What must not show in the error, even where the answer repeats it.
+        now: The Unix time in seconds, against which a Retry-After date is read.
+    """
+    known = tuple(secrets)
+    # Scrubbed before it is cut, so that no part of a secret is left at the edge.
+    text = scrub(body.decode("utf-8", "replace"), known)
+    message = _message(text, headers.get("Content-Type", ""))
+    request_id = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
+    fields = (
+        status,
+        message or _REASONS.get(status, f"HTTP status {status}"),
+        method,
+        url,
+        scrub(request_id, known)[:_KEPT_MESSAGE] if request_id else None,
+        text.encode("utf-8", "replace")[:_KEPT_BODY].decode("utf-8", "ignore"),
+    )
+    kind = error_class(status)
+    if kind is RateLimitedError:
+        return RateLimitedError(
+            *fields, retry_after=parse_retry_after(headers.get("Retry-After"), now)
+        )
+    return kind(*fields)
+
+
+def _message(text: str, content_type: str) -> str:
+    """Find the message in the forms that are in use; another short text is its own message."""
+    found: object = None
+    try:
+        document: object = json.loads(text)
+    except (ValueError, RecursionError):
+        stripped = text.strip()
+        markup = "html" in content_type.lower() or stripped.startswith("<")
+        found = None if markup else stripped
+    else:
+        if isinstance(document, dict):
+            error: object = document.get("error")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            found = error.get("message") if isinstance(error, dict) else error  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            found = found or document.get("message")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(found, str):
+        return ""
+    line = " ".join(found.split())
+    return line if len(line) <= _KEPT_MESSAGE else line[: _KEPT_MESSAGE - 1] + "…"
