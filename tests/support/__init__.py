@@ -1,0 +1,1 @@
+"""Servers and validators that the tests share."""
