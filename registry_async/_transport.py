@@ -1,0 +1,605 @@
+"""The one module that sends: connections, attempts, time limits, and what failures mean."""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Mapping, Sequence
+from logging import getLogger
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import anyio
+from attrs import evolve, field, frozen
+from yarl import URL
+
+from registry_async._failures import api_error
+from registry_async._paths import normalize_base_url
+from registry_async._secrets import REDACTED, Secret, SecretBytes, scrub
+from registry_async._version import __version__
+from registry_async.credentials import (
+    Credentials,
+    KeystoneCredentials,
+    LoginRequest,
+    LoginResponse,
+)
+from registry_async.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ContainerRegistryError,
+    RequestTimeoutError,
+    UnexpectedResponseError,
+)
+from registry_async.retry import (
+    Clock,
+    Outcome,
+    RetryBudget,
+    RetryPolicy,
+    answer_was_lost,
+    parse_retry_after,
+)
+
+_log = getLogger("registry_async")
+
+# A host that swallows the first packet is given up sooner than one that is slow to answer.
+_CONNECT_TIMEOUT: Final = 10.0
+# What is read of an error: enough for any message. The rest is not worth a connection.
+_ERROR_BODY_READ: Final = 64 * 1024
+# Tokens of API v1 are named by their secret in the path.
+_TOKEN_V1_PATH: Final = "/v1/token/"
+
+
+def user_agent(prefix: str | None) -> str:
+    """Return the User-Agent header: the application's name first, then ours."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    own = f"registry-async/{__version__} Python/{python} aiohttp/{aiohttp.__version__}"
+    return f"{prefix} {own}" if prefix else own
+
+
+@frozen
+class Response:
+    """A whole answer of status 200 to 299."""
+
+    status: int
+    body: bytes = field(repr=False)
+    method: str
+    url: str
+
+
+@frozen
+class _Answer:
+    """An answer as it came, of any status."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@frozen
+class _Failure:
+    """An attempt without an answer. Without an outcome, asking again is of no use."""
+
+    error: ContainerRegistryError
+    outcome: Outcome | None = None
+
+
+@frozen
+class _Request:
+    """What is sent, the same in every attempt.
+
+    Attributes:
+        shown: The URL as errors and logs show it.
+        secrets: What must not show anywhere, besides the token of the header.
+        repeatable_as: The method by whose rules it is repeated.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    shown: str
+    body: SecretBytes | None = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    repeatable_as: str
+
+
+class _BrokenError(Exception):
+    """Leaves aiohttp's request with what broke it, around its own silent repetition."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself.
+
+    It repeats idempotent requests once after a dropped connection, unseen: a DELETE that was
+    carried out would then answer 404 to what looks like the first attempt.
+    """
+    reason: str
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        reason = _describe(error)
+    raise _BrokenError(reason)
+
+
+class _Local:
+    """The session and the places in its pool, which belong to one event loop."""
+
+    def __init__(self, session: aiohttp.ClientSession, places: int) -> None:
+        self.session = session
+        self.limiter = anyio.CapacityLimiter(places)
+        self._proxies: dict[tuple[str, str], str | None] = {}
+
+    def proxy(self, url: str) -> str | None:
+        """Return the proxy that the environment names for a URL.
+
+        aiohttp's own way (``trust_env``) would also read passwords from netrc.
+        """
+        parts = urlsplit(url)
+        origin = parts.scheme, parts.netloc
+        if origin not in self._proxies:
+            proxy = getproxies().get(parts.scheme)
+            bypassed = not proxy or proxy_bypass(parts.netloc)
+            self._proxies[origin] = None if bypassed else Secret(proxy)
+        return self._proxies[origin]
+
+
+class Connections:
+    """The sessions of a client and of all views of it, one for each event loop.
+
+    Args:
+        session: The caller's session, which is used and never closed, or None for own ones.
+        max_connections: The most requests at once in one event loop.
+        tls: The TLS settings, or None for the system's.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None,
+        max_connections: int,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.budget = RetryBudget()
+        self.closed = False
+        self.foreign = session is not None
+        self.tls: ssl.SSLContext | bool = True if tls is None else tls
+        self._given = session
+        self._max_connections = max_connections
+        self._locals: dict[asyncio.AbstractEventLoop, _Local] = {}
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a session of our own that has to be closed."""
+        return not self.foreign and bool(self._locals)
+
+    def check_open(self) -> None:
+        """Raise `ClientClosedError` if the client was closed."""
+        if self.closed:
+            raise ClientClosedError("the client is closed")
+
+    def local(self) -> _Local:
+        """Return what belongs to the running event loop, made on first use."""
+        self.check_open()
+        loop = asyncio.get_running_loop()
+        local = self._locals.get(loop)
+        if local is None:
+            self._forget_dead_loops()
+            local = self._locals[loop] = self._open(loop)
+        return local
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> _Local:
+        session = self._given
+        if session is None:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._max_connections),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            return _Local(session, self._max_connections)
+        connector = session.connector
+        if getattr(connector, "_loop", loop) is not loop:
+            raise ConfigurationError(
+                "the session given to the client belongs to another event loop"
+            )
+        limits = [self._max_connections]
+        if connector is not None:
+            # 0 stands for "no limit". Waiting here, not in the pool, keeps the wait for a
+            # connection out of the time limit.
+            limits += [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+        return _Local(session, min(limits))
+
+    def _forget_dead_loops(self) -> None:
+        # A client that is made once and used in one asyncio.run() after the other.
+        for loop in [loop for loop in self._locals if loop.is_closed()]:
+            local = self._locals.pop(loop)
+            if not self.foreign:
+                local.session.detach()
+
+    async def aclose(self) -> None:
+        """Close the sessions of our own."""
+        self.closed = True
+        here = asyncio.get_running_loop()
+        while self._locals:
+            loop, local = self._locals.popitem()
+            if self.foreign:
+                continue
+            if loop is here:
+                await local.session.close()
+            else:
+                _close_elsewhere(loop, local.session)
+
+    def abandon(self) -> None:
+        """Have the sessions closed by their loops, where these still run."""
+        self.closed = True
+        while self._locals:
+            loop, local = self._locals.popitem()
+            if not self.foreign:
+                _close_elsewhere(loop, local.session)
+
+
+def _close_elsewhere(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+    if loop.is_closed():
+        session.detach()
+        return
+
+    def close() -> None:
+        task = loop.create_task(session.close())
+        closing.add(task)
+        task.add_done_callback(closing.discard)
+
+    # An event loop holds its tasks weakly.
+    closing: set[asyncio.Task[None]] = set()
+    loop.call_soon_threadsafe(close)
+
+
+@frozen(kw_only=True)
+class Transport:
+    """Send requests of one client, or of one view of it.
+
+    Attributes:
+        base_url: The base URL, or None where the Keystone catalog names it.
+        credentials: Who gives the tokens.
+        connections: The sessions, shared by all views of the client.
+        timeout: The seconds for one attempt, or aiohttp's own settings.
+        retry: When a request is sent again.
+        clock: Where time comes from.
+        agent: The User-Agent header.
+        max_response_size: The most bytes of an answer's body, once it is decompressed.
+    """
+
+    base_url: str | None
+    credentials: Credentials
+    connections: Connections
+    timeout: float | aiohttp.ClientTimeout
+    retry: RetryPolicy
+    clock: Clock
+    agent: str
+    max_response_size: int
+
+    def with_options(
+        self, timeout: float | aiohttp.ClientTimeout | None, retry: RetryPolicy | None
+    ) -> "Transport":
+        """Return a view with other options on the same connections; None keeps an option."""
+        return evolve(
+            self,
+            timeout=self.timeout if timeout is None else timeout,
+            retry=self.retry if retry is None else retry,
+        )
+
+    async def send(
+        self, method: str, path: str, *, query: str = "", body: bytes | None = None
+    ) -> Response:
+        """Send a request until it succeeds or may not be repeated any more.
+
+        Args:
+            method: The HTTP method.
+            path: The encoded path below the base URL.
+            query: The encoded query, without its question mark.
+            body: A JSON document.
+
+        Raises:
+            ApiError: The service refused the request or failed.
+            ConnectionFailedError: No connection could be made, or it broke.
+            RequestTimeoutError: The answer did not arrive in time.
+            UnexpectedResponseError: A redirect, or no HTTP at all, or an answer too large.
+            ClientClosedError: The client is closed.
+            ConfigurationError: The base URL is to come from a catalog that lacks it.
+        """
+        local = self.connections.local()
+        token, base = await self._authorize(local)
+        request = self._request(method, base, path, query, body)
+        answer = await self._exchange(local, request, token)
+        return Response(answer.status, answer.body, method, request.shown)
+
+    def _request(
+        self, method: str, base: str, path: str, query: str, body: bytes | None
+    ) -> _Request:
+        url = f"{base}{path}?{query}" if query else base + path
+        shown, secrets = url, tuple[str, ...]()
+        if path.startswith(_TOKEN_V1_PATH):
+            encoded = path.removeprefix(_TOKEN_V1_PATH).partition("/")[0]
+            shown = url.replace(_TOKEN_V1_PATH + encoded, _TOKEN_V1_PATH + REDACTED, 1)
+            secrets = (Secret(unquote(encoded)),)
+            del encoded
+        payload = None if body is None else SecretBytes(body)
+        return _Request(method, Secret(url), shown, payload, secrets, method)
+
+    async def _authorize(self, local: _Local) -> tuple[Secret, str]:
+        """Return a valid token and the base URL."""
+        credentials = self.credentials
+        if not isinstance(credentials, KeystoneCredentials):
+            token = await credentials.get_token(local.session)
+            if not isinstance(token, str) or not token.isprintable() or not token.isascii():  # pyright: ignore[reportUnnecessaryIsInstance]
+                del token
+                raise ConfigurationError("get_token() gave no text that fits into a header")
+            token = Secret(token)
+            return token, self.base_url or ""
+
+        async def send(request: LoginRequest) -> LoginResponse:
+            return await self._log_in(local, request)
+
+        token, listed = await credentials.log_in(send, self.clock)
+        if self.base_url is not None:
+            return token, self.base_url
+        if listed is None:
+            raise ConfigurationError(
+                "the Keystone catalog lists no public endpoint of a container registry: "
+                "give the client a base_url"
+            )
+        return token, normalize_base_url(listed, "the catalog's URL")
+
+    async def _log_in(self, local: _Local, login: LoginRequest) -> LoginResponse:
+        # A login changes nothing, so it is repeated as a GET is.
+        request = _Request("POST", login.url, login.url, login.body, login.secrets, "GET")
+        answer = await self._exchange(local, request, None)
+        return LoginResponse(answer.status, answer.headers, answer.body)
+
+    async def _exchange(self, local: _Local, request: _Request, token: Secret | None) -> _Answer:
+        """Make attempts until one succeeds, or no further one is due."""
+        clock, budget = self.clock, self.connections.budget
+        started = clock.monotonic()
+        budget.record_request(started)
+        attempt, may_have_happened, renewed = 1, False, False
+        while True:
+            async with local.limiter:
+                if attempt == 1:
+                    # Waiting for a place is not the service's slowness.
+                    started = clock.monotonic()
+                result = await self._attempt(local, request, token, attempt, started)
+            if isinstance(result, _Answer):
+                if 200 <= result.status < 300:
+                    return result
+                if result.status == 404 and request.method == "DELETE" and may_have_happened:
+                    return evolve(result, status=204, body=b"")
+                if result.status == 401 and token is not None and not renewed:
+                    renewed = True
+                    refused = token
+                    token = await self._renew(local, refused)
+                    if token != refused:
+                        continue
+                retry_after = parse_retry_after(result.headers.get("Retry-After"), clock.time())
+                outcome: Outcome | int | None = result.status
+                error = self._error(request, result, token)
+            else:
+                retry_after, outcome, error = None, result.outcome, result.error
+            if outcome is None:
+                raise error
+            may_have_happened = may_have_happened or answer_was_lost(outcome)
+            delay = self.retry.delay(
+                request.repeatable_as,
+                outcome,
+                attempt=attempt,
+                elapsed=clock.monotonic() - started,
+                chance=clock.random(),
+                retry_after=retry_after,
+            )
+            if delay is None or not budget.take(clock.monotonic()):
+                raise error
+            # What was not raised must not keep its frames alive while we wait.
+            del error, result
+            await clock.sleep(delay)
+            attempt += 1
+
+    async def _renew(self, local: _Local, refused: Secret) -> Secret:
+        self.credentials.invalidate(refused)
+        token, _ = await self._authorize(local)
+        return token
+
+    def _error(
+        self, request: _Request, answer: _Answer, token: Secret | None
+    ) -> ContainerRegistryError:
+        if answer.status < 400:
+            return UnexpectedResponseError(
+                "redirects are not followed" if answer.status >= 300 else "no final answer",
+                request.method,
+                request.shown,
+                status=answer.status,
+            )
+        return api_error(
+            answer.status,
+            answer.headers,
+            answer.body,
+            method=request.method,
+            url=request.shown,
+            secrets=_known_secrets(request, token),
+            now=self.clock.time(),
+        )
+
+    async def _attempt(
+        self,
+        local: _Local,
+        request: _Request,
+        token: Secret | None,
+        attempt: int,
+        started: float,
+    ) -> _Answer | _Failure:
+        """Send once. Failures are returned, so that none drags aiohttp's frames along."""
+        self.connections.check_open()
+        began = self.clock.monotonic()
+        # Let the event loop see connections that were closed while it was busy or idle, so
+        # that the pool does not hand one out: once to poll, once to act on it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        result: _Answer | _Failure
+        try:
+            result = await self._send(local, request, token, began - started)
+        except _BrokenError as error:
+            result = self._lost(request, token, error.reason)
+        except (aiohttp.ConnectionTimeoutError, TimeoutError) as error:
+            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
+            result = _Failure(
+                RequestTimeoutError(
+                    "no connection in time" if connecting else "no whole answer in time",
+                    request.method,
+                    request.shown,
+                ),
+                Outcome.NOT_SENT if connecting else Outcome.LOST,
+            )
+        except aiohttp.ClientConnectorCertificateError as error:
+            result = self._failed(request, token, _describe(error), None)
+        except aiohttp.ClientConnectorError as error:
+            result = self._failed(request, token, _describe(error), Outcome.NOT_SENT)
+        except aiohttp.ClientResponseError as error:
+            result = _Failure(
+                UnexpectedResponseError(
+                    f"not an HTTP answer ({type(error).__name__})", request.method, request.shown
+                )
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            result = self._lost(request, token, _describe(error))
+        except RuntimeError:
+            if not local.session.closed:
+                raise
+            whose = "session given to the client" if self.connections.foreign else "client"
+            result = _Failure(ClientClosedError(f"the {whose} is closed"))
+        if _log.isEnabledFor(10):
+            self._record(request, result, attempt, self.clock.monotonic() - began)
+        return result
+
+    def _lost(self, request: _Request, token: Secret | None, reason: str) -> _Failure:
+        if self.connections.closed:
+            return _Failure(ClientClosedError("the client was closed during the request"))
+        return self._failed(request, token, reason, Outcome.LOST)
+
+    def _failed(
+        self, request: _Request, token: Secret | None, reason: str, outcome: Outcome | None
+    ) -> _Failure:
+        message = scrub(reason, _known_secrets(request, token))
+        return _Failure(ConnectionFailedError(message, request.method, request.shown), outcome)
+
+    async def _send(
+        self, local: _Local, request: _Request, token: Secret | None, elapsed: float
+    ) -> _Answer | _Failure:
+        headers = {"Accept": "application/json", "User-Agent": self.agent}
+        if token is not None:
+            headers["X-Auth-Token"] = token
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        async with local.session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=headers,
+            data=request.body,
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=self._time_limit(elapsed),
+            ssl=self.connections.tls,
+            proxy=None if self.connections.foreign else local.proxy(request.url),
+            middlewares=_middlewares(local.session),
+        ) as response:
+            failed = response.status >= 300
+            limit = _ERROR_BODY_READ if failed else self.max_response_size
+            body = await _read(response, limit)
+            if body is None and not failed:
+                return _Failure(
+                    UnexpectedResponseError(
+                        f"the answer is larger than {limit} bytes",
+                        request.method,
+                        request.shown,
+                        status=response.status,
+                    )
+                )
+            return _Answer(response.status, response.headers, body or b"")
+
+    def _time_limit(self, elapsed: float) -> aiohttp.ClientTimeout:
+        given = self.timeout
+        total = given.total if isinstance(given, aiohttp.ClientTimeout) else given
+        if self.retry.total_timeout is not None:
+            left = max(self.retry.total_timeout - elapsed, 0.001)
+            total = left if total is None else min(total, left)
+        if isinstance(given, aiohttp.ClientTimeout):
+            return evolve(given, total=total)
+        connect = None if total is None else min(total, _CONNECT_TIMEOUT)
+        if self.connections.foreign:
+            # Others may use the caller's pool, and aiohttp's total would count the wait for it.
+            return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=total)
+        return aiohttp.ClientTimeout(total=total, sock_connect=connect)
+
+    def _record(
+        self, request: _Request, result: _Answer | _Failure, attempt: int, duration: float
+    ) -> None:
+        outcome = result.status if isinstance(result, _Answer) else type(result.error).__name__
+        _log.debug(
+            "%s %s: %s in %.3f s, attempt %d",
+            request.method,
+            request.shown,
+            outcome,
+            duration,
+            attempt,
+        )
+
+
+def _known_secrets(request: _Request, token: Secret | None) -> tuple[str, ...]:
+    return request.secrets if token is None else (*request.secrets, token)
+
+
+def _middlewares(session: aiohttp.ClientSession) -> Sequence[aiohttp.ClientMiddlewareType]:
+    # Middlewares of a request replace the session's, which aiohttp keeps to itself.
+    own: Sequence[aiohttp.ClientMiddlewareType] = getattr(session, "_middlewares", ())
+    return (*own, _send_once)
+
+
+def _describe(error: BaseException) -> str:
+    """Say what broke without aiohttp's own texts, which can hold the request's headers."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the server's certificate is not trusted: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or type(error.os_error).__name__
+        return f"cannot connect to {error.host}:{error.port}: {reason}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer ended early or could not be decompressed"
+    if isinstance(error, OSError) and error.strerror:
+        return f"the connection broke: {error.strerror}"
+    return f"the connection broke ({type(error).__name__})"
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return the body, or None (and drop the connection) if it is larger than the limit."""
+    length = response.content_length
+    compressed = "Content-Encoding" in response.headers
+    if length is not None and not compressed:
+        if length <= limit:
+            return await response.read()
+        response.close()
+        return None
+    # No length, or one that says nothing of what comes out of the decompressor.
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > limit:
+            response.close()
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+__all__ = ["Connections", "Response", "Transport", "user_agent"]
