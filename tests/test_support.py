@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 from datetime import UTC, datetime
 
 import aiohttp
@@ -25,6 +26,9 @@ from tests.support.faults import (
     refused_port,
     retry_after_forms,
 )
+from tests.support.strict_server import Paging, StrictServer
+from tests.support.strict_server import Reply as StrictReply
+from tests.support.wire import SeenRequest, in_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -318,3 +322,65 @@ def test_retry_after_dates_are_relative_to_the_given_time() -> None:
     forms = retry_after_forms(datetime(2030, 1, 1, tzinfo=UTC))
     assert forms["date"] == "Tue, 01 Jan 2030 00:00:02 GMT"
     assert forms["past date"] == "Mon, 31 Dec 2029 23:00:00 GMT"
+
+
+async def test_strict_server_refuses_what_the_contract_does_not_know() -> None:
+    async with StrictServer() as server, aiohttp.ClientSession() as session:
+        headers = {"X-Auth-Token": server.token}
+        url = f"{server.base_url}/v1/registries"
+        async with session.post(url, headers=headers, json={"name": "a", "size": 1}) as response:
+            assert response.status == 400
+        async with session.get(f"{url}?page=1", headers=headers) as response:
+            assert response.status == 400
+        async with session.get(url, headers={"X-Auth-Token": "other"}) as response:
+            assert response.status == 401
+        async with session.get(url, headers=headers) as response:
+            assert (response.status, await response.read()) == (204, b"")
+    assert ["size" in violation for violation in server.violations] == [True, False]
+    assert server.performed == ["listRegistriesV1", "listRegistriesV1"]
+    assert server.count("GET") == 3
+
+
+async def test_strict_server_pages_as_told() -> None:
+    paging = Paging(cap=2, overlap=1, total=lambda truth: truth - 1, filtered_count=False)
+    async with StrictServer(paging=paging) as server, aiohttp.ClientSession() as session:
+        server.populate(registries=1, repositories=4, images=0)
+        (registry_id,) = server.registries
+        listed: list[str] = []
+        server.on_listed = listed.append
+        url = f"{server.base_url}/v2/registries/{registry_id}/repositories?short=true&limit=10"
+        headers = {"X-Auth-Token": server.token}
+        async with session.get(f"{url}&offset=2", headers=headers) as response:
+            page = await response.json()
+        paging.ignore_offset, paging.short_form = True, "object"
+        paging.total = lambda truth: None
+        async with session.get(f"{url}&offset=2", headers=headers) as response:
+            first = await response.json()
+    assert page == {"repositories": ["team-0/app-0003", "team-1/app-0001"], "totalCount": 3}
+    assert first == {"repositories": [{"name": "team-0/app-0000"}, {"name": "team-0/app-0003"}]}
+    assert listed == ["listRepositories", "listRepositories"]
+    assert server.violations == []
+
+
+async def test_strict_server_lets_a_test_interfere() -> None:
+    async with StrictServer() as server, aiohttp.ClientSession() as session:
+
+        async def refuse(request: SeenRequest) -> StrictReply | None:
+            return StrictReply(503, {"message": "later"}) if request.index == 0 else None
+
+        server.on_request = refuse
+        headers = {"X-Auth-Token": server.token}
+        statuses = []
+        for _ in range(2):
+            async with session.get(f"{server.base_url}/v2/tokens", headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses == [503, 200]
+    assert (server.most_in_flight, server.in_flight) == (1, 0)
+
+
+def test_servers_run_beside_synchronous_code() -> None:
+    with in_thread(FaultServer(default=Reply.json([1]))) as (server, portal):
+        with urllib.request.urlopen(f"{server.base_url}/a") as response:
+            assert response.read() == b"[1]"
+        portal.call(server.wait_for_requests, 1)
+    assert server.count("GET", "/api/a") == 1

@@ -96,6 +96,7 @@ class Contract:
             base_path = urlsplit(document["servers"][0]["url"]).path
         self.base_path = base_path.rstrip("/")
         self._formats = _format_checker()
+        self._validators: dict[int, Draft202012Validator] = {}
         self._operations = tuple(self._read_operations())
         self._by_id = {operation.operation_id: operation for operation in self._operations}
 
@@ -269,7 +270,11 @@ class Contract:
         return value
 
     def _validate(self, value: Any, schema: JsonObject, where: str) -> None:
-        validator = Draft202012Validator(schema, format_checker=self._formats)
+        # The schemas live as long as the contract does, so their identities are keys.
+        validator = self._validators.get(id(schema))
+        if validator is None:
+            validator = Draft202012Validator(schema, format_checker=self._formats)
+            self._validators[id(schema)] = validator
         problems = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
         if problems:
             listed = "; ".join(f"{error.json_path}: {error.message}" for error in problems)

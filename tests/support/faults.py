@@ -30,46 +30,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
-LOOPBACK: Final = "127.0.0.1"
+from tests.support.wire import LOOPBACK, SeenRequest
+
 FIVE_MEGABYTES: Final = b"x" * 5_000_000
 _HEAD_LIMIT: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class SeenRequest:
-    """One request as it was on the wire, read to its last byte.
-
-    Args:
-        method: The HTTP method.
-        target: The request target: the raw path and the raw query.
-        headers: Name (lower case) and value, in the order of the wire.
-        body: The whole body.
-        connection: The number of the connection that brought it, from 0.
-        index: The number of the request on the server, from 0.
-    """
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    connection: int
-    index: int
-
-    @property
-    def raw_path(self) -> str:
-        return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> str:
-        return self.target.partition("?")[2]
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name.lower()), None)
-
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class Connection:
@@ -564,7 +530,7 @@ class FaultServer:
                 body = await reader.readexactly(int(named.get("content-length", "0")))
         except asyncio.IncompleteReadError:
             return None
-        return SeenRequest(method, target, headers, body, connection, len(self.requests))
+        return SeenRequest(method, target, headers, body, len(self.requests), connection)
 
 
 async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
