@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from attrs import frozen
 
+from registry_async._secrets import Secret
+
 
 @frozen
 class Operation:
@@ -75,18 +77,27 @@ def encode_segment(value: str, argument: str) -> str:
         ValueError: The value cannot travel as one segment that names what the user meant.
     """
     check_text(value, argument)
+    # Found elsewhere and raised here: the parameter may be a secret, and no frame of a traceback
+    # is to hold a copy of it.
+    problem = _segment_problem(value)
+    if problem is not None:
+        raise ValueError(f"{argument} must not {problem}")
+    return quote(value, safe="")
+
+
+def _segment_problem(value: str) -> str | None:
     if not value:
-        raise ValueError(f"{argument} must not be empty")
+        return "be empty"
     decoded = value
     while True:
         parts = decoded.replace("\\", "/").split("/")
         if "" in parts:
-            raise ValueError(f"{argument} must not have an empty part between slashes")
+            return "have an empty part between slashes"
         if "." in parts or ".." in parts:
-            raise ValueError(f"{argument} must not be or contain a '.' or '..' segment")
+            return "be or contain a '.' or '..' segment"
         further = unquote(decoded)
         if further == decoded:
-            return quote(value, safe="")
+            return None
         decoded = further
 
 
@@ -118,7 +129,26 @@ def operation_path(operation: Operation, parameters: Mapping[str, str]) -> str:
             f"reference must not be one of {', '.join(sorted(_RESERVED_REFERENCES))}: "
             "the service would take it for another operation"
         )
-    return operation.template.format_map(encoded)
+    path = operation.template.format_map(encoded)
+    # A path that was made of a secret is one.
+    secret = any(isinstance(value, Secret) for value in parameters.values())
+    return Secret(path) if secret else path
+
+
+def relative_path(path: str) -> str:
+    """Return a path below the base URL that was put together elsewhere, safe to send.
+
+    What is percent-encoded stays so; what needs to be is encoded.
+
+    Raises:
+        ValueError: It leads out of the base URL, or holds a query or a fragment.
+    """
+    check_text(path, "path")
+    if "?" in path or "#" in path:
+        raise ValueError("path must not hold a query or a fragment: use params")
+    for segment in path.removeprefix("/").split("/"):
+        encode_segment(unquote(segment), "path")
+    return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=~-._")
 
 
 QueryValue = str | int | bool | None

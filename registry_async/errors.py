@@ -18,6 +18,7 @@ __all__ = [
     "RequestTimeoutError",
     "ServerError",
     "UnexpectedResponseError",
+    "WaitFailedError",
     "WaitTimeoutError",
 ]
 
@@ -103,6 +104,18 @@ class UnexpectedResponseError(RequestError):
 
 class WaitTimeoutError(ContainerRegistryError):
     """A status that was waited for did not come in time."""
+
+
+class WaitFailedError(ContainerRegistryError):
+    """A status came from which the one that was waited for cannot be reached.
+
+    Attributes:
+        status: The status that ended the wait.
+    """
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ApiError(RequestError):

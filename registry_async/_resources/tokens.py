@@ -1,0 +1,265 @@
+"""Access tokens of API v2: named, scoped, with secrets that are shown once."""
+
+from datetime import datetime
+from functools import partial
+from operator import attrgetter
+
+from registry_async._converter import decode, decode_list, encode_expiration, encode_scope
+from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
+from registry_async._paths import check_text
+from registry_async._resources._base import (
+    NOT_GIVEN,
+    NotGiven,
+    Resource,
+    choice,
+    search_text,
+)
+from registry_async.models import (
+    DockerConfig,
+    IssuedToken,
+    ScopeMode,
+    SortOrder,
+    Token,
+    TokenScope,
+    TokenSortField,
+)
+
+
+class AsyncTokens(Resource):
+    """The access tokens (v2) of the project, with which Docker logs in."""
+
+    def list(
+        self,
+        *,
+        search: str | None = None,
+        scope_mode: ScopeMode | str | None = None,
+        sort_field: TokenSortField | str | None = None,
+        sort_type: SortOrder | str | None = None,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        offset: int = 0,
+    ) -> AsyncPaginator[Token]:
+        """List the tokens, revoked ones included until they are deleted (``listTokens``).
+
+        Args:
+            search: Give only tokens whose name holds this text.
+            scope_mode: Give only tokens that are read-only (``ro``) or read-write (``rw``).
+            sort_field: What to sort by; the service sorts by creation.
+            sort_type: The direction; the service sorts upwards.
+            page_size: The tokens to ask for at once, 1 or more.
+            offset: The tokens to skip.
+
+        Returns:
+            A paginator. Nothing is sent before it is iterated.
+
+        Raises:
+            ValueError: An argument makes no sense.
+        """
+        query = {
+            "search": search_text(search),
+            "scope_mode": choice(scope_mode, ScopeMode, "scope_mode"),
+            "sort_field": choice(sort_field, TokenSortField, "sort_field"),
+            "sort_type": choice(sort_type, SortOrder, "sort_type"),
+        }
+        filtered = query["search"] is not None or query["scope_mode"] is not None
+        return self._paginate(
+            Token,
+            attrgetter("id"),
+            partial(decode_list, item=Token, key="tokens"),
+            "listTokens",
+            query=query,
+            counts=None if filtered else "total",
+            page_size=page_size,
+            offset=offset,
+        )
+
+    async def create(
+        self, *, scope: TokenScope, expires_at: datetime | None, name: str | None = None
+    ) -> IssuedToken:
+        """Create a token and get it with its secret, shown this once (``createToken``).
+
+        Args:
+            scope: What it opens.
+            expires_at: When it ends, with a time zone; None for a token that never expires.
+            name: A name for people.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            BadRequestError: The service refuses the scope, such as an unknown registry.
+            ContainerRegistryError: The request failed otherwise. It is not repeated once it may
+                have been carried out, so there may be a token without a known secret then.
+        """
+        return await self._fetch(
+            partial(decode, shape=IssuedToken),
+            "createToken",
+            payload=_properties(name, scope, expires_at),
+        )
+
+    async def create_docker_config(
+        self, *, scope: TokenScope, expires_at: datetime | None, name: str | None = None
+    ) -> DockerConfig:
+        """Create a token and get it as a Docker configuration (``createToken``).
+
+        Args:
+            scope: What it opens.
+            expires_at: When it ends, with a time zone; None for a token that never expires.
+            name: A name for people.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            BadRequestError: The service refuses the scope, such as an unknown registry.
+            ContainerRegistryError: The request failed otherwise, as with `create`.
+        """
+        return await self._fetch(
+            partial(decode, shape=DockerConfig),
+            "createToken",
+            query={"docker-config": True},
+            payload=_properties(name, scope, expires_at),
+        )
+
+    async def get(self, token_id: str) -> Token:
+        """Get a token, without its secret (operation ``getToken``).
+
+        Args:
+            token_id: The id of the token, which is not its secret.
+
+        Raises:
+            ValueError: The id cannot be sent.
+            NotFoundError: There is no such token.
+            ContainerRegistryError: The request failed otherwise.
+        """
+        return await self._fetch(partial(decode, shape=Token), "getToken", {"token_id": token_id})
+
+    async def update(
+        self,
+        token_id: str,
+        *,
+        name: str | NotGiven = NOT_GIVEN,
+        scope: TokenScope | NotGiven = NOT_GIVEN,
+        expires_at: datetime | NotGiven | None = NOT_GIVEN,
+    ) -> Token:
+        """Change what is given of a token, and nothing else (operation ``updateToken``).
+
+        Args:
+            token_id: The id of the token.
+            name: A new name.
+            scope: A new scope.
+            expires_at: A new end, with a time zone; None for a token that never expires.
+
+        Returns:
+            The token as it is now.
+
+        Raises:
+            ValueError: Nothing is given to change, or an argument makes no sense.
+            NotFoundError: There is no such token.
+            ContainerRegistryError: The request failed otherwise.
+        """
+        payload = _properties(name, scope, expires_at)
+        if not payload:
+            raise ValueError("name, scope or expires_at must be given")
+        return await self._fetch(
+            partial(decode, shape=Token), "updateToken", {"token_id": token_id}, payload=payload
+        )
+
+    async def refresh(self, token_id: str, *, expires_at: datetime | None) -> Token:
+        """Give a token a new end; its secret stays (operation ``refreshToken``).
+
+        Args:
+            token_id: The id of the token.
+            expires_at: The new end, with a time zone; None for a token that never expires.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            NotFoundError: There is no such token.
+            ContainerRegistryError: The request failed otherwise.
+        """
+        return await self._fetch(
+            partial(decode, shape=Token),
+            "refreshToken",
+            {"token_id": token_id},
+            payload={"expiration": encode_expiration(_check_end(expires_at))},
+        )
+
+    async def regenerate(self, token_id: str, *, expires_at: datetime | None) -> IssuedToken:
+        """Replace the secret of a token; the old one ends (operation ``regenerateToken``).
+
+        Args:
+            token_id: The id of the token.
+            expires_at: The new end, with a time zone; None for a token that never expires.
+
+        Returns:
+            The token with its new secret, which the service shows this once.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            NotFoundError: There is no such token.
+            ContainerRegistryError: The request failed otherwise.
+        """
+        return await self._fetch(
+            partial(decode, shape=IssuedToken),
+            "regenerateToken",
+            {"token_id": token_id},
+            payload={"expiration": encode_expiration(_check_end(expires_at))},
+        )
+
+    async def revoke(self, token_id: str) -> None:
+        """End a token; it stays in the list until it is deleted (operation ``revokeToken``).
+
+        Args:
+            token_id: The id of the token.
+
+        Raises:
+            ValueError: The id cannot be sent.
+            NotFoundError: There is no such token.
+            ContainerRegistryError: The request failed otherwise.
+        """
+        await self._call("revokeToken", {"token_id": token_id})
+
+    async def delete(self, token_id: str) -> None:
+        """Remove a token from the list (operation ``deleteToken``).
+
+        Args:
+            token_id: The id of the token.
+
+        Raises:
+            ValueError: The id cannot be sent.
+            NotFoundError: There is no such token.
+            ContainerRegistryError: The request failed otherwise.
+        """
+        await self._call("deleteToken", {"token_id": token_id})
+
+
+def _properties(
+    name: str | NotGiven | None,
+    scope: TokenScope | NotGiven,
+    expires_at: datetime | NotGiven | None,
+) -> dict[str, object]:
+    """Return the body of a request that names these properties, less those not given."""
+    body: dict[str, object] = {}
+    if not isinstance(expires_at, NotGiven):
+        body["expiration"] = encode_expiration(_check_end(expires_at))
+    if not isinstance(name, NotGiven) and name is not None:
+        body["name"] = check_text(name, "name")
+    if not isinstance(scope, NotGiven):
+        body["scope"] = encode_scope(_check_scope(scope))
+    return body
+
+
+def _check_end(expires_at: datetime | None) -> datetime | None:
+    if expires_at is None:
+        return None
+    if not isinstance(expires_at, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("expires_at must be a datetime, or None for a token that never expires")
+    if expires_at.utcoffset() is None:
+        raise ValueError("expires_at must have a time zone: its hour would be a guess otherwise")
+    return expires_at
+
+
+def _check_scope(scope: TokenScope) -> TokenScope:
+    if not isinstance(scope, TokenScope):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("scope must be a TokenScope")
+    for registry_id in scope.registry_ids:
+        if not check_text(registry_id, "scope.registry_ids"):
+            raise ValueError("scope.registry_ids must not contain an empty id")
+    if not scope.all_registries and not scope.registry_ids:
+        raise ValueError("scope.registry_ids must name a registry unless all_registries is True")
+    return scope

@@ -1,0 +1,378 @@
+"""The async client: it puts the parts together."""
+
+import json
+import os
+import ssl
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from registry_async._converter import encode_body
+from registry_async._pagination import check_count
+from registry_async._paths import (
+    QueryValue,
+    check_text,
+    encode_query,
+    is_loopback,
+    normalize_base_url,
+    relative_path,
+)
+from registry_async._resources import (
+    AsyncImages,
+    AsyncRegistries,
+    AsyncRepositories,
+    AsyncTokens,
+    AsyncTokensV1,
+)
+from registry_async._secrets import Secret
+from registry_async.credentials import (
+    Credentials,
+    KeystoneCredentials,
+    StaticToken,
+    credentials_from_env,
+)
+from registry_async.errors import ConfigurationError, UnexpectedResponseError
+from registry_async.retry import Clock, RetryPolicy, SystemClock
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession, ClientTimeout
+
+__all__ = ["DEFAULT_BASE_URL", "AsyncRegistryClient", "JsonValue"]
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+DEFAULT_BASE_URL: Final = "https://cr.selcloud.ru/api"
+DEFAULT_TIMEOUT: Final = 30.0
+DEFAULT_MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
+
+# Asks the client to take the base URL from the Keystone catalog.
+_CATALOG: Final = "catalog"
+
+
+class AsyncRegistryClient:
+    """A client of the Container Registry management API, for use with ``async with``.
+
+    It opens nothing before it is used. One client may be used by many tasks at once, and in one
+    event loop after the other.
+
+    Args:
+        credentials: Who gives the IAM tokens; `Credentials` says what is needed of it.
+        token: Short for ``credentials=StaticToken(token)``.
+        base_url: The URL of the service, or ``"catalog"`` for the one that the Keystone catalog
+            lists.
+        session: A session of yours, which is used with all its settings and never closed. The
+            client makes one of its own otherwise, with the proxies of the environment.
+        timeout: The seconds for one attempt, from sending to the last byte, or an
+            ``aiohttp.ClientTimeout``.
+        retry: When a failed request is sent again.
+        max_connections: The most requests at once; more wait their turn without time limit.
+        label: A name for this client in the results of scans.
+        user_agent: The name of your application, put before our own in the User-Agent header.
+        ssl: TLS settings, or the path of a file with CA certificates to trust besides the
+            system's.
+        max_response_size: The most bytes of one answer, once it is decompressed.
+        clock: Where time and chance come from; tests give a clock of their own.
+
+    Raises:
+        ValueError: An argument makes no sense.
+        ConfigurationError: Neither credentials nor a token is given, or ``"catalog"`` is asked
+            of credentials that know none.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials | None = None,
+        *,
+        token: str | None = None,
+        base_url: str = DEFAULT_BASE_URL,
+        session: "ClientSession | None" = None,
+        timeout: "float | ClientTimeout" = DEFAULT_TIMEOUT,
+        retry: RetryPolicy | None = None,
+        max_connections: int = 100,
+        label: str | None = None,
+        user_agent: str | None = None,
+        ssl: ssl.SSLContext | str | Path | None = None,
+        max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
+        clock: Clock | None = None,
+    ) -> None:
+        token = Secret(token) if isinstance(token, str) else token
+        # aiohttp is most of what there is to import: whoever only wants the models, or the
+        # command's help, does not wait for it.
+        from registry_async import _transport
+
+        if credentials is not None and token is not None:
+            raise ValueError("give credentials or a token, not both")
+        if credentials is None:
+            if token is None:
+                raise ConfigurationError(
+                    "no credentials: give credentials=… or token=…, or use from_env()"
+                )
+            credentials = StaticToken(token)
+        elif not hasattr(credentials, "get_token") or not hasattr(credentials, "invalidate"):
+            raise ValueError(
+                "credentials must have get_token() and invalidate(); for text use token="
+            )
+        self._label = None if label is None else check_text(label, "label")
+        self._transport = _transport.Transport(
+            base_url=_base_url(base_url, credentials),
+            credentials=credentials,
+            connections=_transport.Connections(
+                session,
+                check_count(max_connections, "max_connections", minimum=1),
+                _tls(ssl),
+            ),
+            timeout=_timeout(timeout),
+            retry=RetryPolicy() if retry is None else _retry(retry),
+            clock=SystemClock() if clock is None else clock,
+            agent=_transport.user_agent(None if user_agent is None else _agent(user_agent)),
+            max_response_size=check_count(max_response_size, "max_response_size", minimum=1),
+        )
+        self._owner = True
+        self._add_resources()
+
+    def _add_resources(self) -> None:
+        self.registries = AsyncRegistries(self._transport)
+        self.repositories = AsyncRepositories(self._transport)
+        self.images = AsyncImages(self._transport)
+        self.tokens = AsyncTokens(self._transport)
+        self.tokens_v1 = AsyncTokensV1(self._transport)
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        base_url: str | None = None,
+        session: "ClientSession | None" = None,
+        timeout: "float | ClientTimeout" = DEFAULT_TIMEOUT,
+        retry: RetryPolicy | None = None,
+        max_connections: int = 100,
+        label: str | None = None,
+        user_agent: str | None = None,
+        ssl: ssl.SSLContext | str | Path | None = None,
+        max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Make a client with the credentials of the environment.
+
+        The first whole set counts: ``REGISTRY_TOKEN``; ``OS_TOKEN``;
+        ``OS_APPLICATION_CREDENTIAL_ID`` and ``OS_APPLICATION_CREDENTIAL_SECRET``;
+        ``OS_USERNAME``, ``OS_PASSWORD``, ``OS_USER_DOMAIN_NAME`` (or ``OS_DOMAIN_NAME``) and
+        ``OS_PROJECT_ID`` or ``OS_PROJECT_NAME``. ``OS_AUTH_URL`` names another Keystone.
+
+        Args:
+            base_url: The URL of the service, or ``"catalog"``; ``REGISTRY_BASE_URL`` by default,
+                and the provider's URL where that is unset.
+            session: As for the class.
+            timeout: As for the class.
+            retry: As for the class.
+            max_connections: As for the class.
+            label: As for the class.
+            user_agent: As for the class.
+            ssl: As for the class.
+            max_response_size: As for the class.
+            clock: As for the class.
+
+        Raises:
+            ConfigurationError: No set is whole; the message names what is missing.
+            ValueError: An argument makes no sense.
+        """
+        url, named = base_url, "base_url"
+        if url is None:
+            url, named = os.environ.get("REGISTRY_BASE_URL", "").strip(), "REGISTRY_BASE_URL"
+        credentials = credentials_from_env(os.environ)
+        problem: str
+        try:
+            return cls(
+                credentials,
+                base_url=url or DEFAULT_BASE_URL,
+                session=session,
+                timeout=timeout,
+                retry=retry,
+                max_connections=max_connections,
+                label=label,
+                user_agent=user_agent,
+                ssl=ssl,
+                max_response_size=max_response_size,
+                clock=clock,
+            )
+        except ValueError as error:
+            if named == "base_url" or "base_url" not in str(error):
+                raise
+            problem = str(error).replace("base_url", named)
+        raise ConfigurationError(problem)
+
+    def __repr__(self) -> str:
+        label = f" {self._label!r}" if self._label is not None else ""
+        return f"<{type(self).__name__}{label} of {self._transport.base_url or 'the catalog'}>"
+
+    @property
+    def label(self) -> str | None:
+        """The name of this client in the results of scans."""
+        return self._label
+
+    def with_options(
+        self, *, timeout: "float | ClientTimeout | None" = None, retry: RetryPolicy | None = None
+    ) -> Self:
+        """Return a view of this client with other options, on the same connections.
+
+        Closing the view does nothing; closing the client closes the view.
+
+        Args:
+            timeout: The seconds for one attempt, or an ``aiohttp.ClientTimeout``; None keeps it.
+            retry: When a failed request is sent again; None keeps it.
+
+        Raises:
+            ValueError: An argument makes no sense.
+        """
+        view = type(self).__new__(type(self))
+        view._label = self._label
+        view._owner = False
+        view._transport = self._transport.with_options(
+            None if timeout is None else _timeout(timeout),
+            None if retry is None else _retry(retry),
+        )
+        view._add_resources()
+        return view
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, QueryValue] | None = None,
+        json: JsonValue = None,
+    ) -> JsonValue:
+        """Send a request that the client has no method for.
+
+        It has the same retries, errors and redaction as all others.
+
+        Args:
+            method: The HTTP method.
+            path: The path below the base URL, such as ``/v2/registries``; parameters in it are
+                percent-encoded already.
+            params: The query; None leaves a parameter out.
+            json: The body; None sends none.
+
+        Returns:
+            The decoded answer, or None where it is empty.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            UnexpectedResponseError: The answer is not JSON.
+            ContainerRegistryError: The request failed.
+        """
+        # Tokens of API v1 are part of the path.
+        path = Secret(path) if isinstance(path, str) else path  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not method.isascii() or not method.isalpha():
+            raise ValueError("method must be an HTTP method such as GET")
+        response = await self._transport.send(
+            method.upper(),
+            Secret(relative_path(path)),
+            query=encode_query(params or {}),
+            body=None if json is None else encode_body(json),
+        )
+        return _parse(response.body, response.method, response.url)
+
+    async def aclose(self) -> None:
+        """Close the client's own connections; a session of yours stays open.
+
+        It may be called twice. Requests that run are ended with `ClientClosedError`.
+        """
+        if self._owner:
+            await self._transport.connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._transport.connections.check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # A constructor that refused its arguments leaves nothing to close.
+        transport = getattr(self, "_transport", None)
+        if transport is not None and self._owner and transport.connections.opened:
+            warnings.warn(
+                f"unclosed {type(self).__name__}: use 'async with' or aclose()",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            transport.connections.abandon()
+
+
+def _base_url(base_url: str, credentials: Credentials) -> str | None:
+    if isinstance(credentials, KeystoneCredentials):
+        _warn_of_clear_text(credentials.auth_url, "password")
+    if base_url == _CATALOG:
+        if not isinstance(credentials, KeystoneCredentials):
+            raise ConfigurationError(
+                'base_url="catalog" needs Keystone credentials: no others know the catalog'
+            )
+        return None
+    url = normalize_base_url(base_url)
+    _warn_of_clear_text(url, "token")
+    return url
+
+
+def _warn_of_clear_text(url: str, what: str) -> None:
+    if url.startswith("http://") and not is_loopback(url):
+        warnings.warn(
+            f"{url} is plain HTTP: the {what} travels in the clear", UserWarning, stacklevel=4
+        )
+
+
+def _timeout(timeout: "float | ClientTimeout") -> "float | ClientTimeout":
+    from aiohttp import ClientTimeout
+
+    if isinstance(timeout, ClientTimeout):
+        return timeout
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    # Also refuses nan, which compares to nothing.
+    if not number or not 0 < timeout < float("inf"):
+        raise ValueError("timeout must be seconds, more than 0, or an aiohttp.ClientTimeout")
+    return float(timeout)
+
+
+def _retry(retry: RetryPolicy) -> RetryPolicy:
+    if not isinstance(retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("retry must be a RetryPolicy")
+    return retry
+
+
+def _agent(user_agent: str) -> str:
+    if not check_text(user_agent, "user_agent").isascii():
+        raise ValueError("user_agent must be ASCII text")
+    return user_agent
+
+
+def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
+    if setting is None or isinstance(setting, ssl.SSLContext):
+        return setting
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cafile=setting)
+    except OSError as error:
+        raise ValueError(
+            "ssl must be an SSLContext or a file of CA certificates in PEM form"
+        ) from error
+    return context
+
+
+def _parse(body: bytes, method: str, url: str) -> JsonValue:
+    if not body.strip():
+        return None
+    try:
+        document: JsonValue = json.loads(body)
+    except (ValueError, RecursionError):
+        del body
+    else:
+        return document
+    raise UnexpectedResponseError("the answer is not JSON", method, url)
