@@ -58,6 +58,21 @@ def user_agent(prefix: str | None) -> str:
     return f"{prefix} {own}" if prefix else own
 
 
+def check_timeout(timeout: float | aiohttp.ClientTimeout) -> float | aiohttp.ClientTimeout:
+    """Return a time limit that can be kept: seconds, or aiohttp's own settings.
+
+    Raises:
+        ValueError: It is neither, or no positive number.
+    """
+    if isinstance(timeout, aiohttp.ClientTimeout):
+        return timeout
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    # Also refuses nan, which compares to nothing.
+    if not number or not 0 < timeout < float("inf"):
+        raise ValueError("timeout must be seconds, more than 0, or an aiohttp.ClientTimeout")
+    return float(timeout)
+
+
 @frozen
 class Response:
     """A whole answer of status 200 to 299."""
@@ -288,7 +303,7 @@ class Transport:
         """Return a view with other options on the same connections; None keeps an option."""
         return evolve(
             self,
-            timeout=self.timeout if timeout is None else timeout,
+            timeout=self.timeout if timeout is None else check_timeout(timeout),
             retry=self.retry if retry is None else retry,
         )
 
@@ -602,4 +617,4 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     return b"".join(parts)
 
 
-__all__ = ["Connections", "Response", "Transport", "user_agent"]
+__all__ = ["Connections", "Response", "Transport", "check_timeout", "user_agent"]

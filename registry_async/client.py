@@ -123,7 +123,7 @@ class AsyncRegistryClient:
                 check_count(max_connections, "max_connections", minimum=1),
                 _tls(ssl),
             ),
-            timeout=_timeout(timeout),
+            timeout=_transport.check_timeout(timeout),
             retry=RetryPolicy() if retry is None else _retry(retry),
             clock=SystemClock() if clock is None else clock,
             agent=_transport.user_agent(None if user_agent is None else _agent(user_agent)),
@@ -230,8 +230,7 @@ class AsyncRegistryClient:
         view._label = self._label
         view._owner = False
         view._transport = self._transport.with_options(
-            None if timeout is None else _timeout(timeout),
-            None if retry is None else _retry(retry),
+            timeout, None if retry is None else _retry(retry)
         )
         view._add_resources()
         return view
@@ -327,18 +326,6 @@ def _warn_of_clear_text(url: str, what: str) -> None:
         warnings.warn(
             f"{url} is plain HTTP: the {what} travels in the clear", UserWarning, stacklevel=4
         )
-
-
-def _timeout(timeout: "float | ClientTimeout") -> "float | ClientTimeout":
-    from aiohttp import ClientTimeout
-
-    if isinstance(timeout, ClientTimeout):
-        return timeout
-    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
-    # Also refuses nan, which compares to nothing.
-    if not number or not 0 < timeout < float("inf"):
-        raise ValueError("timeout must be seconds, more than 0, or an aiohttp.ClientTimeout")
-    return float(timeout)
 
 
 def _retry(retry: RetryPolicy) -> RetryPolicy:
