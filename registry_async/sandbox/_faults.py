@@ -69,7 +69,7 @@ class Faults:
             path: A part of the raw path, or a predicate on it; any by default.
             times: How many requests it strikes; None for all.
             skip: How many matching requests are spared first.
-            when: Whether it strikes instead of the operation (`before`) or once that is done (`after`).
+            when: `before` strikes instead of the operation, `after` once it is carried out.
             status: Answer with this status.
             headers: Headers of that answer, such as `{"Retry-After": "1"}`.
             body: Body of that answer: bytes or text as they are, anything else as JSON; an

@@ -1,9 +1,11 @@
 """The sandbox itself: it listens on loopback, and hands what arrives to the operations."""
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import math
+import socket
 import threading
 import time
 import uuid
@@ -116,8 +118,9 @@ class Sandbox:
         self.identity = Identity(self.state.now, token_seconds, login or Login())
         self._token = self.identity.issue(token)
         self._records: deque[RequestRecord] = deque(maxlen=keep_requests)
-        self._document = (resources.files(__package__) / "openapi.json").read_bytes()
+        self._document = (resources.files("registry_async.sandbox") / "openapi.json").read_bytes()
         self._runner: web.ServerRunner | None = None
+        self._socket: socket.socket
         self._origin: str | None = None
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] | None = None
@@ -255,6 +258,9 @@ class Sandbox:
         try:
             self._stop = ready.result()
         except BaseException:
+            # Either the start failed, or this thread was interrupted while the other was starting.
+            if not ready.cancel() and ready.exception() is None:
+                ready.result()()
             self._thread.join()
             self._thread = None
             raise
@@ -278,12 +284,13 @@ class Sandbox:
         stopped = asyncio.Event()
         try:
             await self._start()
-        except BaseException as error:  # noqa: BLE001 - the entering thread raises it
+        except Exception as error:  # noqa: BLE001 - the entering thread raises it
             ready.set_exception(error)
             return
         try:
-            ready.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
-            await stopped.wait()
+            if ready.set_running_or_notify_cancel():
+                ready.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+                await stopped.wait()
         finally:
             await self._finish()
 
@@ -291,22 +298,28 @@ class Sandbox:
         if self._runner is not None:
             raise RuntimeError("the sandbox is running already")
         server = _Server(self._handle, handler_cancellation=True, access_log=None)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._socket = socket.create_server((self._host, self._port), family=family)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        host, port = runner.addresses[0][:2]
+        await web.SockSite(runner, self._socket).start()
         self._runner = runner
+        host, port = self._socket.getsockname()[:2]
         self._origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def _finish(self) -> None:
         if self._runner is None:
             return
         runner, self._runner, self._origin = self._runner, None, None
-        await runner.cleanup()
+        # asyncio takes a few turns between accepting a connection and telling the server of it. If
+        # the server is closed meanwhile, the connection is left behind half made and unclosed.
+        with contextlib.suppress(NotImplementedError):  # a proactor loop has no readers
+            asyncio.get_running_loop().remove_reader(self._socket)
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+        finally:
+            await runner.cleanup()
 
     # One request
 
@@ -316,6 +329,8 @@ class Sandbox:
             # The absolute form, which a client that takes us for a proxy sends.
             target = "/" + target.partition("://")[2].partition("/")[2]
         raw_path, _, raw_query = target.partition("?")
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             body, too_large = await request.read(), None
         except web.HTTPRequestEntityTooLarge:
