@@ -92,8 +92,12 @@ class Faults:
             raise ValueError("a fault needs a status, latency, drop or truncate")
         if status is not None and not 200 <= status <= 599:
             raise ValueError("status must be between 200 and 599")
-        if (times is not None and times < 1) or skip < 0 or latency < 0 or (truncate or 0) < 0:
-            raise ValueError("times must be at least 1; skip, latency and truncate at least 0")
+        if (times is not None and times < 1) or skip < 0 or (truncate or 0) < 0:
+            raise ValueError("times must be at least 1; skip and truncate at least 0")
+        if not latency >= 0:
+            raise ValueError("latency must be at least 0 seconds")
+        if drop not in (None, "close", "reset") or when not in ("before", "after"):
+            raise ValueError("drop must be close or reset; when must be before or after")
         if status is None and (body is not None or headers):
             raise ValueError("body and headers belong to a status")
         fault = Fault(

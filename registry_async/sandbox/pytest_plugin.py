@@ -14,6 +14,7 @@ and ask for it in a test, sync or async:
 """
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -39,6 +40,8 @@ def registry_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     Yields:
         The running sandbox.
     """
-    marker = request.node.get_closest_marker(_MARKER)
-    with Sandbox(**(marker.kwargs if marker else {})) as sandbox:
+    item = cast(pytest.Item, request.node)  # pyright: ignore[reportUnknownMemberType]
+    marker = item.get_closest_marker(_MARKER)
+    options: dict[str, Any] = dict(marker.kwargs) if marker else {}
+    with Sandbox(**options) as sandbox:
         yield sandbox

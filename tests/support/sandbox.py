@@ -29,7 +29,7 @@ class Reply:
     """One answer; `body` is the decoded JSON, None where there is no body."""
 
     status: int
-    headers: dict[str, str] = field(repr=False)
+    headers: http.client.HTTPMessage = field(repr=False)
     content: bytes = field(repr=False)
 
     @property
@@ -64,7 +64,7 @@ class Api:
         try:
             connection.request(method, target, body=content, headers=sent)
             response = connection.getresponse()
-            reply = Reply(response.status, dict(response.getheaders()), response.read())
+            reply = Reply(response.status, response.headers, response.read())
         finally:
             connection.close()
         return reply
