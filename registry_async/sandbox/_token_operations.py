@@ -45,12 +45,15 @@ def _issued(call: Call, token: StoredToken) -> dict[str, object]:
 
 
 def _read_end(expiration: Fields) -> int | None:
-    if not expiration.flag("isSet"):
+    is_set = expiration.flag("isSet")
+    if not is_set and "expiresAt" not in expiration:
         return None
     try:
-        return parse_time(expiration.text("expiresAt"))
+        # A time beside `isSet: false` means nothing, but it must be one all the same.
+        expires_at = parse_time(expiration.text("expiresAt"))
     except ValueError:
         raise bad_request("expiration.expiresAt must be an RFC 3339 time.") from None
+    return expires_at if is_set else None
 
 
 def _read_scope(scope: Fields) -> Scope:
