@@ -1,0 +1,1 @@
+"""Measure the client side by side with its alternatives: ``python -m benchmarks``."""

@@ -1,0 +1,70 @@
+"""Memory: bytes for an image that is held, and the peak of a scan that holds none."""
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+from benchmarks.server import running
+
+_HELD: Final = """
+import asyncio, gc, json, sys, tracemalloc
+from registry_async import AsyncRegistryClient
+
+async def main():
+    async with AsyncRegistryClient(token="token", base_url=sys.argv[1]) as client:
+        images = client.images.list("registry-0", "team-0/app-0")
+        await images.collect(max_items=200)
+        gc.collect()
+        tracemalloc.start()
+        held = await images.collect()
+        gc.collect()
+        print(json.dumps(tracemalloc.get_traced_memory()[0] / len(held)))
+
+asyncio.run(main())
+"""
+
+_SCANNED: Final = """
+import asyncio, json, resource, sys
+from registry_async import AsyncRegistryClient
+
+async def main():
+    async with AsyncRegistryClient(token="token", base_url=sys.argv[1]) as client:
+        count = 0
+        async with client.scan(concurrency=32) as scan:
+            async for _ in scan:
+                count += 1
+        assert scan.complete
+        assert count == int(sys.argv[2]), count
+        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+asyncio.run(main())
+"""
+
+
+def _measure(script: str, *arguments: str) -> float:
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    figure: float = json.loads(finished.stdout)
+    return figure
+
+
+def bytes_per_image(images: int) -> float:
+    """Return the bytes that one of so many images takes, with eight layers each."""
+    with running(images=images) as base_url:
+        return _measure(_HELD, base_url)
+
+
+def scan_peaks(few: int, many: int) -> tuple[float, float]:
+    """Return the peak memory, in bytes, of scans of about few and many images."""
+    peaks: list[float] = []
+    for count in (few, many):
+        per_repository = 5_000
+        repositories = max(1, count // per_repository)
+        shape = {"registries": 2, "repositories": max(1, repositories // 2)}
+        images = count // (2 * shape["repositories"])
+        with running(**shape, images=images) as base_url:
+            total = 2 * shape["repositories"] * images
+            peaks.append(_measure(_SCANNED, base_url, str(total)))
+    return peaks[0], peaks[1]
