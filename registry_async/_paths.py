@@ -1,8 +1,9 @@
 """Where the operations of the service live, and how their paths are put together. No I/O."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from attrs import frozen
 
@@ -59,6 +60,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "revokeToken": Operation("POST", "/v2/tokens/{token_id}/revoke"),
 }
 
+# Control characters, which would end up in logs and headers, and what has no UTF-8 form.
+_UNSENDABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
 # Names of things below a repository: a manifest of this name could not be told from them.
 _RESERVED_REFERENCES: Final = frozenset({"cleanup", "images", "tags"})
 
@@ -110,10 +114,8 @@ def check_text(value: str, argument: str) -> str:
     # Callers without a type checker pass None and numbers, which would be sent as their text.
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"{argument} must be a string, not {type(value).__name__}")
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
-        raise ValueError(f"{argument} must not contain control characters")
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
-        raise ValueError(f"{argument} must not contain lone surrogates")
+    if _UNSENDABLE.search(value):
+        raise ValueError(f"{argument} must not contain control characters or lone surrogates")
     return value
 
 
@@ -156,12 +158,18 @@ QueryValue = str | int | bool | None
 
 def encode_query(parameters: Mapping[str, QueryValue]) -> str:
     """Return a query string without its question mark; None leaves a parameter out."""
-    pairs = [
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
+    return "&".join(
+        f"{quote(name, safe='')}={_query_text(value)}"
         for name, value in parameters.items()
         if value is not None
-    ]
-    return urlencode(pairs, quote_via=quote, safe="")
+    )
+
+
+def _query_text(value: str | int) -> str:
+    if isinstance(value, str):
+        return quote(value, safe="")
+    # A bool is an int, and the service writes it in lower case.
+    return str(value).lower()
 
 
 def normalize_base_url(url: str, argument: str = "base_url") -> str:

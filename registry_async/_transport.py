@@ -150,16 +150,16 @@ class _Local:
     def __init__(self, session: aiohttp.ClientSession, places: int) -> None:
         self.session = session
         self.limiter = anyio.CapacityLimiter(places)
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proxies: dict[str, str | None] = {}
 
     def proxy(self, url: str) -> str | None:
         """Return the proxy that the environment names for a URL.
 
         aiohttp's own way (``trust_env``) would also read passwords from netrc.
         """
-        parts = urlsplit(url)
-        origin = parts.scheme, parts.netloc
+        origin = "/".join(url.split("/", 3)[:3])
         if origin not in self._proxies:
+            parts = urlsplit(origin)
             proxy = getproxies().get(parts.scheme)
             bypassed = not proxy or proxy_bypass(parts.netloc)
             self._proxies[origin] = None if bypassed else Secret(proxy)
