@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from registry_async import KeystonePassword
 from registry_async.sandbox import Sandbox, StoredRegistry
 from registry_async.sandbox import __all__ as public_names
 from tests.support.sandbox import Api, path_of
@@ -197,6 +198,24 @@ def test_loads_nothing_of_the_client() -> None:
     )
 
 
+@pytest.mark.anyio
+async def test_gives_an_async_client_that_is_set_up() -> None:
+    async with Sandbox() as sandbox:
+        async with sandbox.client(max_connections=2) as client:
+            names = [registry.name async for registry in client.registries.list()]
+            assert names == ["helm-charts", "ml-models", "playground", "production", "staging"]
+        login = KeystonePassword(
+            username=sandbox.username,
+            password=sandbox.password,
+            account=sandbox.account,
+            project_name=sandbox.project_name,
+            auth_url=sandbox.auth_url,
+        )
+        async with sandbox.client(credentials=login) as client:
+            assert await client.registries.list().count() == 5
+        assert "/identity/v3/auth/tokens" in {record.raw_path for record in sandbox.requests}
+
+
 # Authentication
 
 
@@ -229,6 +248,8 @@ def test_takes_a_token_of_the_users_choice() -> None:
         ("GET", "/api/v3/registries", 404),
         ("GET", "/api/v2/registries/", 404),
         ("GET", "/api//v2/registries", 404),
+        ("GET", "/%61pi/v2/registries", 404),
+        ("GET", "/apiary/v2/registries", 404),
         ("GET", "/api/v1/registries//repositories", 404),
         ("GET", "/api/v2/registries/%zz/repositories", 400),
         ("GET", "/api/v2/registries/%ff/repositories", 400),

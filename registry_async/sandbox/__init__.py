@@ -10,16 +10,16 @@ client, so that the two cannot agree on a mistake.
 
 from ._faults import Fault, Faults
 from ._identity import Identity, Login
-from ._records import RequestRecord
-from ._sandbox import Sandbox
-from ._state import (
-    State,
+from ._model import (
     StoredCluster,
     StoredImage,
     StoredLayer,
     StoredRegistry,
     StoredRepository,
 )
+from ._records import RequestRecord
+from ._sandbox import Sandbox
+from ._state import State
 from ._tokens import Tokens
 
 __all__ = [

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ._model import StoredImage, StoredRegistry, StoredRepository
 from ._requests import Answer, Call
-from ._state import Removal, StoredImage, StoredRegistry, StoredRepository
+from ._state import Removal
 from ._times import format_time
 
 _RegistryKey = Callable[[StoredRegistry], Any]

@@ -100,10 +100,10 @@ def split_path(raw_path: str) -> list[str]:
     """Split a path at its slashes, then decode each segment.
 
     Args:
-        raw_path: The path as it arrived, without the query.
+        raw_path: The path as it arrived, below the base URL, without the query.
 
     Returns:
-        The segments; the first is empty.
+        The segments; the first is empty, as a path begins with a slash.
 
     Raises:
         Refusal: 400 if an escape is broken or is not UTF-8.

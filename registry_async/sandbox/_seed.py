@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ._state import State, StoredLayer, StoredRegistry
+from ._model import StoredLayer, StoredRegistry
+from ._state import State
 from ._times import nanoseconds
 from ._tokens import Scope
 

@@ -9,10 +9,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ._model import (
+    StoredCluster,
+    StoredImage,
+    StoredLayer,
+    StoredRegistry,
+    StoredRepository,
+    blobs_of,
+    unreachable,
+)
 from ._refusals import (
     bad_request,
     conflict,
@@ -31,95 +39,6 @@ _INDEX_SIZE = 1_609
 _NAME_SYMBOLS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-class StoredLayer(NamedTuple):
-    """Name a blob of an image and its size in bytes."""
-
-    digest: str
-    size: int
-
-
-@dataclass(slots=True, eq=False)
-class StoredImage:
-    """Hold one manifest. An index has no layers and refers to other manifests by digest."""
-
-    digest: str
-    layers: tuple[StoredLayer, ...]
-    size: int
-    created_at: int
-    architecture: str
-    os: str
-    media_type: str
-    references: tuple[str, ...] = ()
-    tags: list[str] = field(default_factory=list[str])
-
-    @property
-    def blobs(self) -> tuple[StoredLayer, ...]:
-        """The blobs that this manifest keeps; without layers, the manifest itself."""
-        return self.layers or (StoredLayer(self.digest, self.size),)
-
-
-@dataclass(slots=True, eq=False)
-class StoredRepository:
-    """Hold the images of one repository, by digest, and its tags."""
-
-    name: str
-    type: str
-    registry: "StoredRegistry"
-    updated_at: int
-    images: dict[str, StoredImage] = field(default_factory=dict[str, StoredImage])
-    tags: dict[str, StoredImage] = field(default_factory=dict[str, StoredImage])
-    indexes: dict[str, StoredImage] = field(default_factory=dict[str, StoredImage])
-    cached_size: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of all images, a shared layer counted once."""
-        if self.cached_size is None:
-            self.cached_size = sum(_blobs(self.images.values()).values())
-        return self.cached_size
-
-
-@dataclass(slots=True, eq=False)
-class StoredCluster:
-    """Name a Kubernetes cluster that pulls from a registry."""
-
-    id: str
-    name: str
-    pool: str
-
-
-@dataclass(slots=True, eq=False)
-class StoredRegistry:
-    """Hold one registry. Times that end in `_until` are seconds of the sandbox's clock."""
-
-    id: str
-    name: str
-    created_at: int
-    size_limit: int
-    repositories: dict[str, StoredRepository] = field(default_factory=dict[str, StoredRepository])
-    clusters: list[StoredCluster] = field(default_factory=list[StoredCluster])
-    blobs: dict[str, int] = field(default_factory=dict[str, int])
-    size: int = 0
-    forced_status: str | None = None
-    creating_until: float | None = None
-    deleting_until: float | None = None
-    collecting_until: float | None = None
-    collects_untagged: bool = False
-
-    @property
-    def status(self) -> str:
-        """The status as of the last time the state was settled."""
-        if self.forced_status is not None:
-            return self.forced_status
-        if self.deleting_until is not None:
-            return "DELETING"
-        if self.creating_until is not None:
-            return "CREATING"
-        if self.collecting_until is not None:
-            return "GARBAGE_COLLECTION"
-        return "ACTIVE"
-
-
 class Garbage(NamedTuple):
     """Give the bytes that a collection would free, a shared layer counted once."""
 
@@ -133,23 +52,6 @@ class Removal(NamedTuple):
     digest: str
     tags: list[str]
     error: str = ""
-
-
-def _blobs(images: Iterable[StoredImage]) -> dict[str, int]:
-    return {digest: size for image in images for digest, size in image.blobs}
-
-
-def _without_tagged(repository: StoredRepository) -> list[StoredImage]:
-    """Give the images that no tag leads to, neither straight nor through an index."""
-    kept: set[str] = set()
-    pending = [image.digest for image in repository.tags.values()]
-    while pending:
-        digest = pending.pop()
-        image = repository.images.get(digest)
-        if image is not None and digest not in kept:
-            kept.add(digest)
-            pending.extend(image.references)
-    return [image for image in repository.images.values() if image.digest not in kept]
 
 
 def _check_registry_name(name: str) -> None:
@@ -449,10 +351,10 @@ class State:
         kept: dict[str, int] = {}
         untagged: dict[str, int] = {}
         for repository in registry.repositories.values():
-            loose = _without_tagged(repository)
+            loose = unreachable(repository)
             going = {image.digest for image in loose}
-            untagged |= _blobs(loose)
-            kept |= _blobs(
+            untagged |= blobs_of(loose)
+            kept |= blobs_of(
                 image for image in repository.images.values() if image.digest not in going
             )
         referenced = kept.keys() | untagged.keys()
@@ -605,11 +507,11 @@ class State:
     def _collect(self, registry: StoredRegistry) -> None:
         if registry.collects_untagged:
             for repository in registry.repositories.values():
-                for image in _without_tagged(repository):
+                for image in unreachable(repository):
                     self._remove_image(repository, image)
         kept: dict[str, int] = {}
         for repository in registry.repositories.values():
-            kept |= _blobs(repository.images.values())
+            kept |= blobs_of(repository.images.values())
         registry.blobs = kept
         registry.size = sum(kept.values())
 

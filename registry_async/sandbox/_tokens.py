@@ -4,7 +4,7 @@ import base64
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from ._refusals import Refusal, bad_request, conflict, token_not_found
@@ -27,7 +27,7 @@ class StoredToken:
     """Hold a v2 token. Times are nanoseconds since 1970; no `expires_at` means for ever."""
 
     id: str
-    secret: str
+    secret: str = field(repr=False)
     name: str
     scope: Scope
     created_at: int
@@ -48,7 +48,7 @@ class StoredToken:
 class StoredTokenV1:
     """Hold a v1 token, which is known by its secret alone."""
 
-    secret: str
+    secret: str = field(repr=False)
     life_seconds: int
     expires_at: int
 

@@ -1,0 +1,271 @@
+"""One request of the sandbox, from its arrival to what is sent, faults included."""
+
+import asyncio
+import json
+import math
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from importlib import resources
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from ._faults import Fault, Faults
+from ._identity import Identity
+from ._records import RequestRecord
+from ._refusals import ErrorForm, Refusal
+from ._requests import Answer, Call, Query, Settings
+from ._routes import Match, match, split_path
+from ._state import State
+
+API_PATH = "/api"
+IDENTITY_PATH = "/identity/v3"
+_DOCUMENTS = ("/openapi.json", API_PATH + "/openapi.json")
+# The provider's Go client, which reads two answers otherwise than the API reference has them.
+_GO_CLIENT = "craas-go/"
+_PHRASES = {429: "Too many requests.", 500: "Internal server error."}
+
+_Operation = Callable[[], Answer]
+
+
+class Service:
+    """Answer requests from the state, the identity and the faults that it is given.
+
+    Args:
+        state: The registries and tokens.
+        identity: The IAM tokens, and the login.
+        faults: What shall go wrong.
+        settings: The choices that the contract leaves open.
+        sleep: Waits for the latency of a fault.
+        keep_requests: How many records are kept.
+
+    Attributes:
+        records: The last requests; to be read under the state's lock.
+        origin: Scheme, host and port, for links in answers.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        identity: Identity,
+        faults: Faults,
+        settings: Settings,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        keep_requests: int,
+    ) -> None:
+        self.records: deque[RequestRecord] = deque(maxlen=keep_requests)
+        self.origin = ""
+        self._state = state
+        self._identity = identity
+        self._faults = faults
+        self._settings = settings
+        self._sleep = sleep
+        document = resources.files("registry_async.sandbox") / "openapi.json"
+        self._document: object = json.loads(document.read_bytes())
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request.
+
+        Args:
+            request: The request as aiohttp read it.
+
+        Returns:
+            What aiohttp is to send; of no effect where a fault has dropped the connection.
+        """
+        target = request.raw_path
+        if not target.startswith("/"):
+            # The absolute form, which a client that takes us for a proxy sends.
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        raw_path, _, raw_query = target.partition("?")
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            body, too_large = await request.read(), None
+        except web.HTTPRequestEntityTooLarge:
+            body, too_large = b"", Refusal(413, "Body is too large.", form=ErrorForm.MESSAGE)
+        record = RequestRecord(
+            request.method, raw_path, {}, raw_query, request.headers.copy(), body
+        )
+        operation = self._find(record) if too_large is None else _refusing(too_large)
+        with self._state.lock:
+            self.records.append(record)
+            fault = self._faults.take(record.method, raw_path)
+        try:
+            if fault is not None and fault.latency > 0:
+                await self._wait(fault.latency)
+            answer = self._answer_or_fault(record, operation, fault)
+            return await self._send(request, record, answer, fault)
+        except asyncio.CancelledError:
+            record.cancelled = True
+            raise
+
+    async def _wait(self, seconds: float) -> None:
+        if math.isinf(seconds):
+            await asyncio.Event().wait()
+        await self._sleep(seconds)
+
+    def _answer_or_fault(
+        self, record: RequestRecord, operation: _Operation, fault: Fault | None
+    ) -> web.Response:
+        strikes = fault is not None and (fault.status is not None or fault.drop is not None)
+        if fault is None or not strikes or fault.when == "after":
+            with self._state.lock:
+                response = _response(self._carry_out(record, operation))
+            if fault is None or fault.status is None:
+                return response
+        if fault.status is None:
+            return web.Response(status=204)  # never sent: the connection is dropped instead
+        return _fault_response(fault)
+
+    async def _send(
+        self,
+        request: web.BaseRequest,
+        record: RequestRecord,
+        response: web.Response,
+        fault: Fault | None,
+    ) -> web.StreamResponse:
+        response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
+        transport = request.transport
+        if fault is not None and fault.drop is not None and transport is not None:
+            transport.abort() if fault.drop == "reset" else transport.close()
+            return response
+        record.status = response.status
+        if fault is None or fault.truncate is None:
+            return response
+        body = response.body if isinstance(response.body, bytes) else b""
+        cut = web.StreamResponse(status=response.status, headers=response.headers)
+        cut.content_length = len(body)
+        await cut.prepare(request)
+        await cut.write(body[: fault.truncate])
+        if transport is not None:
+            transport.close()
+        return cut
+
+    def _find(self, record: RequestRecord) -> _Operation:
+        """Tell what a request means before it is known whether it will be carried out."""
+        try:
+            return self._match(record)
+        except Refusal as refusal:
+            return _refusing(refusal)
+
+    def _match(self, record: RequestRecord) -> _Operation:
+        path = record.raw_path
+        if path in _DOCUMENTS:
+            return partial(self._show_document, record.method)
+        query = Query(record.raw_query)
+        record.query = query.values
+        if _is_below(path, IDENTITY_PATH):
+            segments = split_path(path.removeprefix(IDENTITY_PATH))[1:]
+            return lambda: self._identity.answer(
+                record.method, segments, record.headers, record.body, self.origin
+            )
+        if not _is_below(path, API_PATH):
+            raise Refusal(404, "Page not found.", form=ErrorForm.MESSAGE)
+        found = match(record.method, split_path(path.removeprefix(API_PATH)))
+        record.operation_id = found.operation_id
+        return lambda: found.operation(self._call(record, found, query))
+
+    def _carry_out(self, record: RequestRecord, operation: _Operation) -> Answer:
+        try:
+            self._state.settle()
+            self._check_token(record)
+            return operation()
+        except Refusal as refusal:
+            return Answer(refusal.status, refusal.body(), refusal.headers)
+
+    def _check_token(self, record: RequestRecord) -> None:
+        if record.raw_path in _DOCUMENTS or not _is_below(record.raw_path, API_PATH):
+            return
+        if not self._identity.accepts(record.headers.get("X-Auth-Token", "")):
+            message = "The token is missing, unknown or expired."
+            raise Refusal(401, message, form=ErrorForm.OBJECT, id="unauthorized")
+
+    def _show_document(self, method: str) -> Answer:
+        if method != "GET":
+            message = f"Method {method} is not allowed."
+            raise Refusal(405, message, form=ErrorForm.MESSAGE, headers={"Allow": "GET"})
+        return Answer(200, self._document)
+
+    def _call(self, record: RequestRecord, found: Match, query: Query) -> Call:
+        dialect = self._settings.dialect
+        agent = record.headers.get("User-Agent", "")
+        return Call(
+            state=self._state,
+            path=found.path,
+            query=query,
+            content=record.body,
+            settings=self._settings,
+            max_limit=self._faults.max_limit,
+            go_dialect=dialect == "go" or (dialect == "auto" and agent.startswith(_GO_CLIENT)),
+        )
+
+
+class Server(web.Server):
+    """Answer what is not even HTTP in the service's form, too."""
+
+    def __init__(self, handler: Any, **options: Any) -> None:
+        super().__init__(handler, **options)
+        options.pop("handler_cancellation")
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+class _Connection(web.RequestHandler):
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            self.log_exception("The sandbox failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        error = Refusal(status, message or "Malformed request.", form=ErrorForm.MESSAGE)
+        response = _response(Answer(status, error.body()))
+        response.force_close()
+        return response
+
+
+def _is_below(path: str, base: str) -> bool:
+    return path == base or path.startswith(base + "/")
+
+
+def _refusing(refusal: Refusal) -> _Operation:
+    def refuse() -> NoReturn:
+        raise refusal
+
+    return refuse
+
+
+def _response(answer: Answer) -> web.Response:
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=answer.headers)
+    text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(
+        status=answer.status,
+        body=text.encode("utf-8", "replace"),
+        content_type="application/json",
+        headers=answer.headers,
+    )
+
+
+def _fault_response(fault: Fault) -> web.Response:
+    status = fault.status or 500
+    headers: Mapping[str, str] = fault.headers
+    body = fault.body
+    if body is None and status >= 400:
+        error = {"error": _PHRASES.get(status, f"Injected fault {status}.")}
+        body = json.dumps(error).encode()
+    named = any(name.lower() == "content-type" for name in headers)
+    return web.Response(
+        status=status,
+        body=body,
+        headers=headers if named else {"Content-Type": "application/json", **headers},
+    )
