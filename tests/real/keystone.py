@@ -104,16 +104,19 @@ class Keystone:
         """Revoke a token."""
         _call("DELETE", f"{self.auth_url}/auth/tokens", token=token, subject=token)
 
-    def set_api_url(self, base_url: str) -> None:
-        """Make the catalog list the service at a base URL, once for each of its versions."""
+    def set_api_url(self, base_url: str | None) -> None:
+        """Make the catalog list the service at a base URL, once for each of its versions.
+
+        Args:
+            base_url: The base URL; None takes the service out of the catalog.
+        """
         admin = _log_in(self.auth_url, _password_login("admin", "Default", _ADMIN_PASSWORD))
         for service_type, version in _SERVICE_TYPES.items():
-            _call(
-                "PATCH",
-                f"{self.auth_url}/endpoints/{self.endpoint_ids[service_type]}",
-                {"endpoint": {"url": f"{base_url}/{version}"}},
-                token=admin,
-            )
+            change: dict[str, object] = {"enabled": base_url is not None}
+            if base_url is not None:
+                change["url"] = f"{base_url}/{version}"
+            url = f"{self.auth_url}/endpoints/{self.endpoint_ids[service_type]}"
+            _call("PATCH", url, {"endpoint": change}, token=admin)
 
 
 @contextlib.contextmanager
