@@ -285,6 +285,7 @@ def test_what_is_no_http_is_refused_in_the_services_form(seeded: Sandbox, garbag
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert b"\r\nX-Request-Id: " in head
     assert set(json.loads(body)) == {"message"}
 
 

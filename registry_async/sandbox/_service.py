@@ -229,6 +229,7 @@ class _Connection(web.RequestHandler):
             raise ConnectionError("an answer has begun already")
         error = Refusal(status, message or "Malformed request.", form=ErrorForm.MESSAGE)
         response = _response(Answer(status, error.body()))
+        response.headers["X-Request-Id"] = str(uuid.uuid4())
         response.force_close()
         return response
 
