@@ -20,7 +20,7 @@ LAYERS: Final = (
     ("", "__main__"),
     ("cli", "sync", "sandbox", "_generate_sync"),
     ("client",),
-    ("_scan",),
+    ("_scan", "_report"),
     ("_resources",),
     ("_pagination",),
     ("_transport",),
