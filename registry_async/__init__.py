@@ -1,8 +1,23 @@
 """Manage container registries: an async client, a sync one, and scans of many registries."""
 
 from registry_async._pagination import AsyncPaginator, Page
+from registry_async._report import (
+    ImageSummary,
+    RegistryTotals,
+    ReportDiff,
+    ReportedError,
+    RepositoryTotals,
+    ScanReport,
+)
+from registry_async._scan import (
+    AsyncScan,
+    ScanError,
+    ScannedImage,
+    ScannedRepository,
+    ScanProgress,
+)
 from registry_async._version import __version__
-from registry_async.client import AsyncRegistryClient
+from registry_async.client import AsyncRegistryClient, scan
 from registry_async.credentials import (
     Credentials,
     KeystoneApplicationCredential,
@@ -59,6 +74,7 @@ __all__ = [
     "ApiError",
     "AsyncPaginator",
     "AsyncRegistryClient",
+    "AsyncScan",
     "AuthenticationError",
     "BadRequestError",
     "CleanupFailure",
@@ -76,6 +92,7 @@ __all__ = [
     "DockerConfig",
     "GarbageSize",
     "Image",
+    "ImageSummary",
     "IssuedToken",
     "KeystoneApplicationCredential",
     "KeystonePassword",
@@ -87,11 +104,20 @@ __all__ = [
     "Registry",
     "RegistrySortField",
     "RegistryStatus",
+    "RegistryTotals",
+    "ReportDiff",
+    "ReportedError",
     "Repository",
     "RepositorySortField",
+    "RepositoryTotals",
     "RepositoryType",
     "RequestTimeoutError",
     "RetryPolicy",
+    "ScanError",
+    "ScanProgress",
+    "ScanReport",
+    "ScannedImage",
+    "ScannedRepository",
     "ScopeMode",
     "ServerError",
     "SortOrder",
@@ -107,4 +133,5 @@ __all__ = [
     "WaitFailedError",
     "WaitTimeoutError",
     "__version__",
+    "scan",
 ]

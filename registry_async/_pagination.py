@@ -296,6 +296,11 @@ class AsyncPaginator(Generic[T]):
         return pages
 
 
+def page_source(paginator: AsyncPaginator[T]) -> PageSource[T]:
+    """Return how a list is read, for those who read many lists at once."""
+    return paginator._source
+
+
 def check_count(value: int, argument: str, *, minimum: int) -> int:
     """Return the value if it is an integer that is large enough.
 

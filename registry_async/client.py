@@ -4,13 +4,13 @@ import json
 import os
 import ssl
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self, overload
 
 from registry_async._converter import encode_body
-from registry_async._pagination import check_count
+from registry_async._pagination import DEFAULT_PAGE_SIZE, check_count
 from registry_async._paths import (
     QueryValue,
     check_text,
@@ -19,6 +19,7 @@ from registry_async._paths import (
     normalize_base_url,
     relative_path,
 )
+from registry_async._report import ScanReport
 from registry_async._resources import (
     AsyncImages,
     AsyncRegistries,
@@ -26,7 +27,17 @@ from registry_async._resources import (
     AsyncTokens,
     AsyncTokensV1,
 )
-from registry_async._secrets import Secret
+from registry_async._scan import (
+    DEFAULT_CONCURRENCY,
+    AsyncScan,
+    Patterns,
+    ScannedImage,
+    ScannedRepository,
+    ScanProgress,
+    ScanTarget,
+    scan_options,
+)
+from registry_async._secrets import Secret, hide
 from registry_async.credentials import (
     Credentials,
     KeystoneCredentials,
@@ -39,7 +50,7 @@ from registry_async.retry import Clock, RetryPolicy, SystemClock
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout
 
-__all__ = ["DEFAULT_BASE_URL", "AsyncRegistryClient", "JsonValue"]
+__all__ = ["DEFAULT_BASE_URL", "AsyncRegistryClient", "JsonValue", "scan"]
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -97,7 +108,8 @@ class AsyncRegistryClient:
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
     ) -> None:
-        token = Secret(token) if isinstance(token, str) else token
+        # A token in the place of the credentials is a mistake, and a secret all the same.
+        token, credentials, base_url = hide(token), hide(credentials), hide(base_url)
         # aiohttp is most of what there is to import: whoever only wants the models, or the
         # command's help, does not wait for it.
         from registry_async import _transport
@@ -178,9 +190,10 @@ class AsyncRegistryClient:
             ConfigurationError: No set is whole; the message names what is missing.
             ValueError: An argument makes no sense.
         """
+        base_url = hide(base_url)
         url, named = base_url, "base_url"
         if url is None:
-            url, named = os.environ.get("REGISTRY_BASE_URL", "").strip(), "REGISTRY_BASE_URL"
+            url, named = hide(os.environ.get("REGISTRY_BASE_URL", "").strip()), "REGISTRY_BASE_URL"
         credentials = credentials_from_env(os.environ)
         problem: str
         try:
@@ -204,6 +217,9 @@ class AsyncRegistryClient:
         raise ConfigurationError(problem)
 
     def __repr__(self) -> str:
+        # Tracebacks may show a client whose arguments were refused.
+        if not hasattr(self, "_transport"):
+            return f"<{type(self).__name__}, not set up>"
         label = f" {self._label!r}" if self._label is not None else ""
         return f"<{type(self).__name__}{label} of {self._transport.base_url or 'the catalog'}>"
 
@@ -274,6 +290,149 @@ class AsyncRegistryClient:
         )
         return _parse(response.body, response.method, response.url)
 
+    @overload
+    def scan(
+        self,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        registries: str | Iterable[str] | None = None,
+        repository: Patterns | None = None,
+        images: Literal[True] = True,
+        tags: Patterns | bool | None = None,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        max_rate: float | None = None,
+        on_error: Literal["record", "raise"] = "record",
+        on_progress: Callable[[ScanProgress], object] | None = None,
+        progress: bool = False,
+    ) -> AsyncScan[ScannedImage]: ...
+
+    @overload
+    def scan(
+        self,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        registries: str | Iterable[str] | None = None,
+        repository: Patterns | None = None,
+        images: Literal[False],
+        tags: Patterns | bool | None = None,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        max_rate: float | None = None,
+        on_error: Literal["record", "raise"] = "record",
+        on_progress: Callable[[ScanProgress], object] | None = None,
+        progress: bool = False,
+    ) -> AsyncScan[ScannedRepository]: ...
+
+    def scan(
+        self,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        registries: str | Iterable[str] | None = None,
+        repository: Patterns | None = None,
+        images: bool = True,
+        tags: Patterns | bool | None = None,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        max_rate: float | None = None,
+        on_error: Literal["record", "raise"] = "record",
+        on_progress: Callable[[ScanProgress], object] | None = None,
+        progress: bool = False,
+    ) -> AsyncScan[ScannedImage] | AsyncScan[ScannedRepository]:
+        """Read every image of every registry, many at once, for use with ``async with``.
+
+        Everything is given once, in no particular order. Memory does not grow with the number
+        of images: a slow consumer slows the reading. A failure in one place is recorded in
+        ``errors`` and the rest goes on; ``complete`` says whether everything was read.
+
+        Args:
+            concurrency: The most requests in flight at once.
+            registries: The names or ids of the registries to read; all by default.
+            repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
+                beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
+                compiled regular expression that is found in it, or several of these.
+            images: Whether images are read; with False the scan gives `ScannedRepository`.
+            tags: Which images to give, by their tags: patterns as for ``repository``, of which
+                one fits one tag; True for tagged images, False for untagged ones.
+            page_size: The items to ask for at once, 1 or more; the service may give fewer.
+            max_rate: The most requests in a second, retries included.
+            on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
+                scan at the first, with the error itself.
+            on_progress: Called after each page with a `ScanProgress`.
+            progress: Whether to show a progress bar (extra ``progress``).
+
+        Returns:
+            A scan, to be entered with ``async with`` and iterated once.
+
+        Raises:
+            ValueError: An argument makes no sense.
+        """
+        options = scan_options(
+            concurrency=concurrency,
+            registries=registries,
+            repository=repository,
+            images=images,
+            tags=tags,
+            page_size=page_size,
+            max_rate=max_rate,
+            on_error=on_error,
+            on_progress=on_progress,
+            progress=progress,
+        )
+        return AsyncScan([self._scan_target()], options)
+
+    async def scan_report(
+        self,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        registries: str | Iterable[str] | None = None,
+        repository: Patterns | None = None,
+        tags: Patterns | bool | None = None,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        max_rate: float | None = None,
+        on_error: Literal["record", "raise"] = "record",
+        on_progress: Callable[[ScanProgress], object] | None = None,
+        progress: bool = False,
+    ) -> ScanReport:
+        """Read every image of every registry into totals: what is where, and what it weighs.
+
+        Args:
+            concurrency: The most requests in flight at once.
+            registries: The names or ids of the registries to read; all by default.
+            repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
+                beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
+                compiled regular expression that is found in it, or several of these.
+            tags: Which images to count, by their tags: patterns as for ``repository``, of which
+                one fits one tag; True for tagged images, False for untagged ones.
+            page_size: The items to ask for at once, 1 or more; the service may give fewer.
+            max_rate: The most requests in a second, retries included.
+            on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
+                scan at the first, with the error itself.
+            on_progress: Called after each page with a `ScanProgress`.
+            progress: Whether to show a progress bar (extra ``progress``).
+
+        Returns:
+            The report. Look at its ``complete`` and ``errors``.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            ContainerRegistryError: Something failed, and ``on_error`` is ``"raise"``.
+        """
+        options = scan_options(
+            concurrency=concurrency,
+            registries=registries,
+            repository=repository,
+            images=True,
+            tags=tags,
+            page_size=page_size,
+            max_rate=max_rate,
+            on_error=on_error,
+            on_progress=on_progress,
+            progress=progress,
+        )
+        async with AsyncScan[ScannedImage]([self._scan_target()], options) as scan:
+            return await scan.report()
+
+    def _scan_target(self) -> ScanTarget:
+        return ScanTarget(self._label, self._transport)
+
     async def aclose(self) -> None:
         """Close the client's own connections; a session of yours stays open.
 
@@ -305,6 +464,100 @@ class AsyncRegistryClient:
                 stacklevel=2,
             )
             transport.connections.abandon()
+
+
+@overload
+def scan(
+    clients: Iterable[AsyncRegistryClient],
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    registries: str | Iterable[str] | None = None,
+    repository: Patterns | None = None,
+    images: Literal[True] = True,
+    tags: Patterns | bool | None = None,
+    page_size: int = DEFAULT_PAGE_SIZE,
+    max_rate: float | None = None,
+    on_error: Literal["record", "raise"] = "record",
+    on_progress: Callable[[ScanProgress], object] | None = None,
+    progress: bool = False,
+) -> AsyncScan[ScannedImage]: ...
+
+
+@overload
+def scan(
+    clients: Iterable[AsyncRegistryClient],
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    registries: str | Iterable[str] | None = None,
+    repository: Patterns | None = None,
+    images: Literal[False],
+    tags: Patterns | bool | None = None,
+    page_size: int = DEFAULT_PAGE_SIZE,
+    max_rate: float | None = None,
+    on_error: Literal["record", "raise"] = "record",
+    on_progress: Callable[[ScanProgress], object] | None = None,
+    progress: bool = False,
+) -> AsyncScan[ScannedRepository]: ...
+
+
+def scan(
+    clients: Iterable[AsyncRegistryClient],
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    registries: str | Iterable[str] | None = None,
+    repository: Patterns | None = None,
+    images: bool = True,
+    tags: Patterns | bool | None = None,
+    page_size: int = DEFAULT_PAGE_SIZE,
+    max_rate: float | None = None,
+    on_error: Literal["record", "raise"] = "record",
+    on_progress: Callable[[ScanProgress], object] | None = None,
+    progress: bool = False,
+) -> AsyncScan[ScannedImage] | AsyncScan[ScannedRepository]:
+    """Read every image of several projects, a client each, within one concurrency.
+
+    A token sees one project. Give each client a ``label``: it is in the results, as
+    ``client_label``.
+
+    Args:
+        clients: The clients.
+        concurrency: The most requests in flight at once.
+        registries: The names or ids of the registries to read; all by default.
+        repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
+            beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
+            compiled regular expression that is found in it, or several of these.
+        images: Whether images are read; with False the scan gives `ScannedRepository`.
+        tags: Which images to give, by their tags: patterns as for ``repository``, of which
+            one fits one tag; True for tagged images, False for untagged ones.
+        page_size: The items to ask for at once, 1 or more; the service may give fewer.
+        max_rate: The most requests in a second, retries included.
+        on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
+            scan at the first, with the error itself.
+        on_progress: Called after each page with a `ScanProgress`.
+        progress: Whether to show a progress bar (extra ``progress``).
+
+    Returns:
+        A scan, to be entered with ``async with`` and iterated once, or asked for a ``report()``.
+
+    Raises:
+        ValueError: An argument makes no sense, or a client is given twice.
+    """
+    every = list(clients)
+    if len({id(client) for client in every}) < len(every):
+        raise ValueError("clients must not hold one client twice")
+    options = scan_options(
+        concurrency=concurrency,
+        registries=registries,
+        repository=repository,
+        images=images,
+        tags=tags,
+        page_size=page_size,
+        max_rate=max_rate,
+        on_error=on_error,
+        on_progress=on_progress,
+        progress=progress,
+    )
+    return AsyncScan([client._scan_target() for client in every], options)
 
 
 def _base_url(base_url: str, credentials: Credentials) -> str | None:
