@@ -20,7 +20,7 @@ LAYERS: Final = (
     ("", "__main__"),
     ("cli", "sync", "sandbox", "_generate_sync"),
     ("client",),
-    ("_scan", "_report"),
+    ("_scan", "_report", "_report_views"),
     ("_resources",),
     ("_pagination",),
     ("_transport",),
@@ -176,7 +176,9 @@ def _broken_rules(found: Import) -> Iterator[str]:
         return
     if inner is not None:
         target = top(inner)
-        if RANKS[target] > RANKS[importer] and not _asks_for_the_whole_package(found):
+        if target not in RANKS or importer not in RANKS:
+            yield "a module without a layer"
+        elif RANKS[target] > RANKS[importer] and not _asks_for_the_whole_package(found):
             yield "imports run downwards only"
         if importer == "sandbox" and target != "sandbox":
             if found.when == "module" and target not in SANDBOX_MAY_IMPORT:
