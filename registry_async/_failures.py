@@ -50,7 +50,9 @@ def api_error(
     known = tuple(secrets)
     # Scrubbed before it is cut, so that no part of a secret is left at the edge.
     text = scrub(body.decode("utf-8", "replace"), known)
-    message = _message(text, headers.get("Content-Type", ""))
+    # Once more in what was unescaped; a lone surrogate, too, would be an error in whoever prints.
+    found = _message(text, headers.get("Content-Type", ""))
+    message = scrub(found, known).encode("utf-8", "replace").decode()
     request_id = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
     fields = (
         status,

@@ -187,12 +187,17 @@ def normalize_base_url(url: str, argument: str = "base_url") -> str:
         host, _port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(f"{argument} is not a valid URL") from None
+    problem: str | None = None
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"{argument} must be an absolute http:// or https:// URL")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(f"{argument} must not contain a user name or password")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{argument} must not contain a query or a fragment")
+        problem = "be an absolute http:// or https:// URL"
+    elif parts.username is not None or parts.password is not None:
+        problem = "not contain a user name or password"
+    elif parts.query or parts.fragment:
+        problem = "not contain a query or a fragment"
+    if problem is not None:
+        # The password that it must not contain shows in no traceback.
+        del url, parts
+        raise ValueError(f"{argument} must {problem}")
     path = "/".join(part for part in parts.path.split("/") if part)
     for version in ("v1", "v2"):
         if path == version or path.endswith("/" + version):

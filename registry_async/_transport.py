@@ -335,15 +335,15 @@ class Transport:
     def _request(
         self, method: str, base: str, path: str, query: str, body: bytes | None
     ) -> _Request:
-        url = f"{base}{path}?{query}" if query else base + path
-        shown, secrets = url, tuple[str, ...]()
+        url = Secret(f"{base}{path}?{query}" if query else base + path)
+        shown, secrets = str(url), tuple[str, ...]()
         if path.startswith(_TOKEN_V1_PATH):
             encoded = path.removeprefix(_TOKEN_V1_PATH).partition("/")[0]
             shown = url.replace(_TOKEN_V1_PATH + encoded, _TOKEN_V1_PATH + REDACTED, 1)
             secrets = (Secret(unquote(encoded)),)
             del encoded
         payload = None if body is None else SecretBytes(body)
-        return _Request(method, Secret(url), shown, payload, secrets, method)
+        return _Request(method, url, shown, payload, secrets, method)
 
     async def _authorize(self, local: _Local) -> tuple[Secret, str]:
         """Return a valid token and the base URL."""
@@ -488,9 +488,11 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError) as error:
             result = self._lost(request, token, _describe(error))
-        except RuntimeError:
-            if not local.session.closed:
-                raise
+        except BaseException as error:  # noqa: BLE001 - raised on, unless it is about our closing
+            if not isinstance(error, RuntimeError) or not local.session.closed:
+                # A cancellation above all. The local variables of aiohttp's frames hold the
+                # URL, and with it the tokens of API v1.
+                raise error.with_traceback(None) from error.__cause__
             whose = "session given to the client" if self.connections.foreign else "client"
             result = _Failure(ClientClosedError(f"the {whose} is closed"))
         if _log.isEnabledFor(10):

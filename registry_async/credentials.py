@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from registry_async._failures import api_error
 from registry_async._paths import check_text, normalize_base_url
-from registry_async._secrets import Secret, SecretBytes
+from registry_async._secrets import Secret, SecretBytes, hide
 from registry_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -98,7 +98,7 @@ class StaticToken:
     """
 
     def __init__(self, token: str) -> None:
-        token = Secret(token) if isinstance(token, str) else token  # pyright: ignore[reportUnnecessaryIsInstance]
+        token = hide(token)
         self._token = _header_value(token, "token")
 
     def __repr__(self) -> str:
@@ -160,7 +160,8 @@ class KeystoneCredentials:
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.Lock] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(***, auth_url={self.auth_url!r})"
+        # Tracebacks may show an object whose arguments were refused.
+        return f"{type(self).__name__}(***, auth_url={getattr(self, 'auth_url', None)!r})"
 
     def __getstate__(self) -> dict[str, object]:
         # Locks belong to event loops of this process, and a token may be dead where it arrives.
@@ -301,7 +302,7 @@ class KeystonePassword(KeystoneCredentials):
         project_id: str | None = None,
         auth_url: str = DEFAULT_AUTH_URL,
     ) -> None:
-        password = Secret(password) if isinstance(password, str) else password  # pyright: ignore[reportUnnecessaryIsInstance]
+        password = hide(password)
         if (project_name is None) == (project_id is None):
             raise ValueError("give exactly one of project_name and project_id")
         domain = {"name": _text_argument(account, "account")}
@@ -333,7 +334,7 @@ class KeystoneApplicationCredential(KeystoneCredentials):
     """
 
     def __init__(self, *, id: str, secret: str, auth_url: str = DEFAULT_AUTH_URL) -> None:  # noqa: A002
-        secret = Secret(secret) if isinstance(secret, str) else secret  # pyright: ignore[reportUnnecessaryIsInstance]
+        secret = hide(secret)
         credential = {
             "id": _text_argument(id, "id"),
             "secret": _secret_argument(secret, "secret"),
@@ -500,7 +501,10 @@ def credentials_from_env(environ: Mapping[str, str]) -> Credentials:
     Raises:
         ConfigurationError: No set is whole, or a variable cannot be used; the message names it.
     """
-    return _Environment(environ).credentials()
+    known = _Environment(environ)
+    # Its repr is the whole environment.
+    del environ
+    return known.credentials()
 
 
 class _Environment:
