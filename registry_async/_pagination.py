@@ -212,6 +212,8 @@ class AsyncPaginator(Generic[T]):
             smallest = await self._source.read(0, 1)
             if smallest.total is not None:
                 return smallest.total
+            if not smallest.items:
+                return 0
         count = 0
         async for page in _PageIterator(self._source, 0, self._page_size):
             count += len(page.items)
@@ -298,7 +300,7 @@ class AsyncPaginator(Generic[T]):
 
 def page_source(paginator: AsyncPaginator[T]) -> PageSource[T]:
     """Return how a list is read, for those who read many lists at once."""
-    return paginator._source
+    return paginator._source  # pyright: ignore[reportPrivateUsage]
 
 
 def check_count(value: int, argument: str, *, minimum: int) -> int:

@@ -233,7 +233,7 @@ class ScanReport:
     errors: tuple[ReportedError, ...] = ()
     complete: bool = True
     finished_at: datetime | None = field(default=None, eq=False)
-    _layers: _Layers = field(factory=_Layers)
+    _layers: _Layers = field(factory=_Layers, alias="layers")
 
     @property
     def registry_count(self) -> int:

@@ -1,19 +1,32 @@
 """How reports look: as text, in a terminal, as HTML, as a data frame and as a picture."""
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from html import escape
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from attrs import frozen
+from attrs import fields, frozen
 
-from registry_async._report import RepositoryTotals, ScanReport
+from registry_async._report import (
+    ImageSummary,
+    RegistryTotals,
+    ReportDiff,
+    RepositoryTotals,
+    ScanReport,
+)
+from registry_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
     from rich.console import RenderableType
 
 # So many repositories a table shows; the rest is one row.
 _ROWS: Final = 40
 _ERRORS: Final = 10
+# From this percentage on, a registry's quota is worth a word.
+_FULL: Final = 90.0
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _HEADINGS: Final = ("registry", "repository", "images", "untagged", "size", "last push")
 # Which columns hold numbers, and are aligned to the right.
@@ -90,7 +103,11 @@ def _table(report: ScanReport, limit: int) -> _Table:
         rows.append(
             line("" if again else row.client_label, "" if again else row.registry, _cells(row))
         )
-    hidden = report.repositories if not shown else _hidden(report.repositories, shown)
+    rows += [
+        line(row.client_label, row.registry, (note, "-", "-", "-", "-"))
+        for row, note in _without_repositories(report)
+    ]
+    hidden = _hidden(report.repositories, shown)
     total_cells = (
         count_of(report.repository_count, "repository", "repositories"),
         count_text(report.image_count),
@@ -113,6 +130,14 @@ def _table(report: ScanReport, limit: int) -> _Table:
 
 def _place(row: RepositoryTotals) -> tuple[str, str]:
     return row.client_label or "", row.registry
+
+
+def _without_repositories(report: ScanReport) -> Iterator[tuple[RegistryTotals, str]]:
+    unread = {(error.client_label, error.registry) for error in report.errors}
+    for row in report.registries:
+        if not row.repository_count:
+            failed = (row.client_label, row.registry) in unread
+            yield row, "(not read)" if failed else "(no repositories)"
 
 
 def _cells(row: RepositoryTotals) -> tuple[str, ...]:
@@ -144,11 +169,17 @@ def _others(rows: Sequence[RepositoryTotals]) -> tuple[str, ...]:
 
 
 def _summary(report: ScanReport) -> str:
-    parts = [
-        f"each layer counted once: {size_text(report.unique_size)}",
-        f"untagged: {size_text(report.untagged_size)}",
-    ]
-    return "; ".join(parts)
+    return (
+        f"Each layer counted once: {size_text(report.unique_size)}."
+        f" Images without a tag: {size_text(report.untagged_size)}."
+    )
+
+
+def _quota_lines(report: ScanReport) -> Iterator[str]:
+    for row in report.registries:
+        if row.used is not None and row.size_limit is not None and row.used >= _FULL:
+            limit = size_text(row.size_limit)
+            yield f"{visible(row.registry)} is {row.used:.0f}% full: its limit is {limit}."
 
 
 def _error_lines(report: ScanReport) -> Iterator[str]:
@@ -182,7 +213,7 @@ def text(report: ScanReport) -> str:
 
     rule = "  ".join("-" * width for width in widths)
     drawn = [draw(table.headings), rule, *map(draw, lines[1:-1]), rule, draw(lines[-1])]
-    return "\n".join([*drawn, _summary(report), *_error_lines(report)])
+    return "\n".join([*drawn, "", _summary(report), *_quota_lines(report), *_error_lines(report)])
 
 
 def rich_parts(report: ScanReport) -> "Iterator[RenderableType]":
@@ -210,5 +241,448 @@ def rich_parts(report: ScanReport) -> "Iterator[RenderableType]":
         table.add_row(*map(Text, content.others), style="dim")
     yield table
     yield Text(_summary(report), style="dim")
-    for number, line in enumerate(_error_lines(report)):
-        yield Text(line, style="" if number else "bold red")
+    for line in _quota_lines(report):
+        yield Text(line, style="yellow")
+    for index, line in enumerate(_error_lines(report)):
+        yield Text(line, style="" if index else "bold red")
+
+
+def write_csv(report: ScanReport, file: TextIO) -> None:
+    """Write one row a repository, all columns, sizes in bytes."""
+    names = [attribute.name for attribute in fields(RepositoryTotals)]
+    writer = csv.writer(file)
+    writer.writerow(names)
+    for row in report.repositories:
+        writer.writerow([_csv_cell(getattr(row, name)) for name in names])
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    # Spreadsheets run what begins so.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return value
+
+
+def dataframe(report: ScanReport) -> "DataFrame":
+    """Return one row a repository, all columns, typed even when there is no row."""
+    try:
+        import pandas
+    except ImportError:
+        raise ConfigurationError(
+            "a data frame needs pandas: pip install 'registry-async[pandas]'"
+        ) from None
+    # What pandas' nanoseconds can hold.
+    first, last = pandas.Timestamp.min.year + 1, pandas.Timestamp.max.year - 1
+
+    def moment(value: datetime | None) -> datetime | None:
+        return value if value is not None and first <= value.year <= last else None
+
+    columns: dict[str, Any] = {}
+    for attribute in fields(RepositoryTotals):
+        values: list[Any] = [getattr(row, attribute.name) for row in report.repositories]
+        kind = str(attribute.type)
+        if "datetime" in kind:
+            times = pandas.Series([moment(value) for value in values], dtype="object")
+            columns[attribute.name] = times.astype("datetime64[ns, UTC]")
+        else:
+            number = "int" in kind
+            columns[attribute.name] = (
+                pandas.array(values, dtype="Int64")
+                if number
+                else pandas.array(values, dtype="string")
+            )
+    return pandas.DataFrame(columns)
+
+
+def figure(report: ScanReport) -> "Figure":
+    """Draw sizes by repository beside ages of images."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigurationError(
+            "a plot needs matplotlib: pip install 'registry-async[plot]'"
+        ) from None
+    bars = _bars(report)
+    # Made without pyplot, which would keep every figure of the process alive.
+    drawn = Figure(figsize=(12, max(3.2, 1.4 + 0.3 * len(bars))), layout="constrained")
+    # matplotlib's types leave much open; Any says so once.
+    panels: Any = drawn.subplots(1, 2, width_ratios=[3, 2])
+    sizes, ages = panels
+    _draw_sizes(sizes, bars)
+    _draw_ages(ages, report)
+    return drawn
+
+
+_BARS: Final = 20
+_TAGGED: Final = "#4477aa"
+_UNTAGGED: Final = "#ee8866"
+_MONTHS: Final = 36
+
+
+def _bars(report: ScanReport) -> list[tuple[str, int, int]]:
+    """Return label, tagged bytes and untagged bytes of the largest repositories."""
+    ranked = sorted(report.repositories, key=lambda row: (-row.total_size, _place(row)))
+    shown, rest = ranked[:_BARS], ranked[_BARS:]
+    bars = [
+        (
+            _shorten(f"{row.registry}/{row.repository}", 44),
+            row.total_size - row.untagged_size,
+            row.untagged_size,
+        )
+        for row in shown
+    ]
+    if rest:
+        untagged = sum(row.untagged_size for row in rest)
+        tagged = sum(row.total_size for row in rest) - untagged
+        bars.append((count_of(len(rest), "other", "others"), tagged, untagged))
+    return bars
+
+
+def _shorten(text: str, length: int) -> str:
+    # Fonts lack most of what is not ASCII; names in registries hold nothing else.
+    text = visible(text).encode("ascii", "backslashreplace").decode()
+    if len(text) <= length:
+        return text
+    half = (length - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def _draw_sizes(axes: Any, bars: Sequence[tuple[str, int, int]]) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_title("Size by repository")
+    if not bars:
+        _draw_nothing(axes)
+        return
+    labels = [label for label, _, _ in bars]
+    tagged = [amount for _, amount, _ in bars]
+    untagged = [amount for _, _, amount in bars]
+    places = range(len(bars))
+    axes.barh(places, tagged, color=_TAGGED, label="tagged")
+    axes.barh(places, untagged, left=tagged, color=_UNTAGGED, label="untagged")
+    axes.set_yticks(places, labels, parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_size_tick))
+    axes.spines[["top", "right"]].set_visible(False)
+    if any(untagged):
+        axes.legend(loc="lower right", frameon=False)
+
+
+def _size_tick(size: float, _: int) -> str:
+    return size_text(round(size))
+
+
+def _draw_ages(axes: Any, report: ScanReport) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title("Images by when they were built")
+    months = report.images_by_month
+    if not months:
+        _draw_nothing(axes)
+        return
+    labels, counts = _ages(months)
+    axes.bar(range(len(labels)), counts, color=_TAGGED, width=0.9)
+    step = max(1, -(-len(labels) // 8))
+    axes.set_xticks(range(0, len(labels), step), labels[::step])
+    axes.set_ylabel("images")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _ages(months: Mapping[str, int]) -> tuple[list[str], list[int]]:
+    """Return bars without gaps: months, or years where there are many months."""
+    numbers = {int(month[:4]) * 12 + int(month[5:]) - 1: count for month, count in months.items()}
+    first, last = min(numbers), max(numbers)
+    if last - first < _MONTHS:
+        every = range(first, last + 1)
+        return (
+            [f"{number // 12}-{number % 12 + 1:02}" for number in every],
+            [numbers.get(number, 0) for number in every],
+        )
+    years: dict[int, int] = {}
+    for number, count in numbers.items():
+        years[number // 12] = years.get(number // 12, 0) + count
+    every = range(min(years), max(years) + 1)
+    return [str(year) for year in every], [years.get(year, 0) for year in every]
+
+
+def _draw_nothing(axes: Any) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "nothing", ha="center", va="center", color="gray", transform=axes.transAxes)
+
+
+_STYLE: Final = """
+.registry-report { font: 14px/1.45 system-ui, sans-serif; max-width: 75em; }
+.registry-report table { border-collapse: collapse; margin: .4em 0 1.4em; width: 100%; }
+.registry-report th, .registry-report td {
+  padding: .25em .8em; text-align: left; vertical-align: top;
+  border-bottom: 1px solid rgba(128, 128, 128, .25);
+}
+.registry-report th { border-bottom: 2px solid rgba(128, 128, 128, .5); white-space: nowrap; }
+.registry-report td { overflow-wrap: anywhere; }
+.registry-report .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.registry-report .d { white-space: nowrap; }
+.registry-report tr.rest td { opacity: .7; font-style: italic; }
+.registry-report h3 { margin: 1em 0 .2em; font-size: 1.1em; }
+.registry-report .facts { display: flex; flex-wrap: wrap; gap: .6em 2.2em; margin: .6em 0 1.2em; }
+.registry-report .facts b { display: block; font-size: 1.5em; font-weight: 600; }
+.registry-report .bar {
+  display: inline-block; width: 7em; height: .7em; margin-right: .6em;
+  background: rgba(128, 128, 128, .2);
+}
+.registry-report .bar i { display: block; height: 100%; background: #4477aa; }
+.registry-report .bar i.full { background: #cc3311; }
+.registry-report .problems {
+  border-left: 4px solid #cc3311; padding: .3em 1em; margin: .6em 0 1.2em;
+  overflow-wrap: anywhere;
+}
+.registry-report .problems ul { margin: .3em 0; padding-left: 1.2em; }
+.registry-report summary { cursor: pointer; font-weight: 600; }
+"""
+
+
+def _html(value: str) -> str:
+    return escape(visible(value))
+
+
+def html_document(report: ScanReport) -> str:
+    """Return a whole document that needs nothing beside it."""
+    when = "" if report.finished_at is None else f" {report.finished_at:%Y-%m-%d %H:%M} UTC"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Registry report{when}</title>
+<style>body {{ margin: 2em auto; max-width: 75em; padding: 0 1em; color: #222; }}</style>
+</head>
+<body>
+<h2 style="font: 600 1.5em system-ui, sans-serif">Registry report{when}</h2>
+{html_fragment(report)}
+</body>
+</html>
+"""
+
+
+def html_fragment(report: ScanReport) -> str:
+    """Return what a notebook shows of a report."""
+    parts = [_html_facts(report), _html_problems(report)]
+    if report.registries:
+        parts += ["<h3>Registries</h3>", _html_registries(report)]
+    if report.repositories:
+        parts += ["<h3>Repositories</h3>", _html_repositories(report)]
+    for title, images in (
+        ("Largest images", report.largest_images),
+        ("Oldest images", report.oldest_images),
+    ):
+        if images:
+            parts.append(
+                f"<details><summary>{title}</summary>{_html_images(report, images)}</details>"
+            )
+    body = "\n".join(part for part in parts if part)
+    return f'<div class="registry-report">\n<style>{_STYLE}</style>\n{body}\n</div>'
+
+
+def _html_facts(report: ScanReport) -> str:
+    facts = (
+        (count_text(report.registry_count), "registries"),
+        (count_text(report.repository_count), "repositories"),
+        (count_text(report.image_count), "images"),
+        (count_text(report.untagged_count), "without a tag"),
+        (size_text(report.total_size), "in all images"),
+        (size_text(report.unique_size), "each layer once"),
+        (size_text(report.untagged_size), "without a tag"),
+    )
+    cells = "".join(f"<span><b>{value}</b>{name}</span>" for value, name in facts)
+    return f'<div class="facts">{cells}</div>'
+
+
+def _html_problems(report: ScanReport) -> str:
+    lines = [*_quota_lines(report), *_error_lines(report)]
+    if not lines:
+        return ""
+    items = "".join(f"<div>{escape(line)}</div>" for line in lines)
+    return f'<div class="problems">{items}</div>'
+
+
+def _html_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str], rest: str = ""
+) -> str:
+    """Return a table of cells that are HTML already."""
+    head = "".join(
+        f'<th class="{kind}">{name}</th>' for name, kind in zip(headings, classes, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="{kind}">{cell}</td>' for cell, kind in zip(row, classes, strict=True)
+        )
+        + "</tr>\n"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}{rest}</tbody></table>"
+
+
+def _html_cell(cell: str, kind: str) -> str:
+    return f'<td class="{kind}">{cell}</td>'
+
+
+def _html_registries(report: ScanReport) -> str:
+    labelled = _labelled(report)
+
+    def row(registry: RegistryTotals) -> list[str]:
+        return [
+            *([_html(registry.client_label or "")] if labelled else []),
+            _html(registry.registry),
+            _html(registry.status),
+            count_text(registry.repository_count),
+            count_text(registry.image_count),
+            count_text(registry.untagged_count),
+            size_text(registry.total_size),
+            size_text(registry.size),
+            _html_quota(registry),
+        ]
+
+    ranked = sorted(report.registries, key=lambda registry: -registry.total_size)
+    return _html_table(
+        [
+            *(["project"] if labelled else []),
+            *("registry", "status", "repositories", "images", "untagged", "all images"),
+            *("stored", "quota"),
+        ],
+        map(row, ranked),
+        [*([""] if labelled else []), "", "", "n", "n", "n", "n", "n", "d"],
+    )
+
+
+def _html_quota(registry: RegistryTotals) -> str:
+    if registry.used is None or registry.size_limit is None:
+        return "-"
+    width = min(max(registry.used, 0.0), 100.0)
+    full = ' class="full"' if registry.used >= _FULL else ""
+    return (
+        f'<span class="bar"><i{full} style="width: {width:.1f}%"></i></span>'
+        f"{registry.used:.0f}% of {size_text(registry.size_limit)}"
+    )
+
+
+def _html_repositories(report: ScanReport) -> str:
+    ranked = sorted(report.repositories, key=lambda row: (-row.total_size, _place(row)))
+    shown, rest = ranked[:_ROWS], ranked[_ROWS:]
+    labelled = _labelled(report)
+    largest = max(1, ranked[0].total_size)
+
+    def cells(row: RepositoryTotals) -> list[str]:
+        width = 100 * row.total_size / largest
+        bar = f'<span class="bar"><i style="width: {width:.1f}%"></i></span>'
+        name, images, untagged, size, pushed = _cells(row)
+        first = [_html(row.client_label or "")] if labelled else []
+        return [*first, _html(row.registry), escape(name), images, untagged, bar + size, pushed]
+
+    classes = [*([""] if labelled else []), "", "", "n", "n", "n", "d"]
+    headings = [*(["project"] if labelled else []), *_HEADINGS]
+    others = ""
+    if rest:
+        columns = ["", *([""] if labelled else []), *_others(rest)]
+        others = f'<tr class="rest">{"".join(map(_html_cell, columns, classes))}</tr>'
+    return _html_table(headings, map(cells, shown), classes, others)
+
+
+def _html_images(report: ScanReport, images: Iterable[ImageSummary]) -> str:
+    labelled = _labelled(report)
+
+    def row(image: ImageSummary) -> list[str]:
+        return [
+            *([_html(image.client_label or "")] if labelled else []),
+            _html(f"{image.registry}/{image.repository}"),
+            _html(", ".join(image.tags)) or "<i>none</i>",
+            f"<code>{_html(image.digest[:19])}</code>",
+            size_text(image.size),
+            date_text(image.created_at),
+        ]
+
+    return _html_table(
+        [*(["project"] if labelled else []), "repository", "tags", "digest", "size", "built"],
+        map(row, images),
+        [*([""] if labelled else []), "", "", "d", "n", "d"],
+    )
+
+
+def _labelled(report: ScanReport) -> bool:
+    return any(row.client_label is not None for row in report.registries)
+
+
+_CHANGES: Final = 20
+
+
+def _change_rows(diff: ReportDiff) -> list[tuple[str, str, str, int, int]]:
+    """Return what changed, the largest changes first: kind, where, images and bytes more."""
+    rows = [
+        *(("added", row, row.image_count, row.total_size) for row in diff.added),
+        *(("removed", row, -row.image_count, -row.total_size) for row in diff.removed),
+        *(
+            (
+                "changed",
+                after,
+                after.image_count - before.image_count,
+                after.total_size - before.total_size,
+            )
+            for before, after in diff.changed
+        ),
+    ]
+    rows.sort(key=lambda row: (-abs(row[3]), -abs(row[2]), _place(row[1]), row[1].repository))
+    return [
+        (kind, visible(row.registry), visible(row.repository), images, size)
+        for kind, row, images, size in rows
+    ]
+
+
+def _diff_facts(diff: ReportDiff) -> list[tuple[str, str]]:
+    return [
+        ("registries", f"{diff.registry_count:+,}"),
+        ("repositories", f"{diff.repository_count:+,}"),
+        ("images", f"{diff.image_count:+,}"),
+        ("untagged", f"{diff.untagged_count:+,}"),
+        ("size", _signed(diff.total_size)),
+        ("each layer once", _signed(diff.unique_size)),
+    ]
+
+
+def _signed(size: int) -> str:
+    return ("+" if size > 0 else "") + size_text(size)
+
+
+def diff_text(diff: ReportDiff) -> str:
+    """Return a difference as plain text."""
+    lines = [", ".join(f"{name} {value}" for name, value in _diff_facts(diff))]
+    rows = _change_rows(diff)
+    for kind, registry, repository, images, size in rows[:_CHANGES]:
+        lines.append(f"{kind:8} {registry}/{repository}: {images:+,} images, {_signed(size)}")
+    if len(rows) > _CHANGES:
+        lines.append(f"and {len(rows) - _CHANGES:,} more")
+    return "\n".join(lines)
+
+
+def diff_html(diff: ReportDiff) -> str:
+    """Return a difference as notebooks show it."""
+    facts = "".join(f"<span><b>{value}</b>{name}</span>" for name, value in _diff_facts(diff))
+    rows = _change_rows(diff)
+    table = _html_table(
+        ("", "registry", "repository", "images", "size"),
+        [
+            (kind, escape(registry), escape(repository), f"{images:+,}", _signed(size))
+            for kind, registry, repository, images, size in rows[:_CHANGES]
+        ],
+        ("", "", "", "n", "n"),
+        f'<tr class="rest"><td colspan="5">and {len(rows) - _CHANGES:,} more</td></tr>'
+        if len(rows) > _CHANGES
+        else "",
+    )
+    return (
+        f'<div class="registry-report">\n<style>{_STYLE}</style>\n'
+        f'<div class="facts">{facts}</div>\n{table if rows else ""}\n</div>'
+    )

@@ -5,8 +5,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -70,23 +71,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"registry-async {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_scan(commands)
-    _add_sandbox(commands)
+    _describe_scan(
+        commands.add_parser(
+            "scan",
+            help="read every image of every registry into totals",
+            description=(
+                "Read every image of every registry into totals: what is where, and what it"
+                " weighs. Credentials come from the environment: REGISTRY_TOKEN, or the OS_…"
+                " variables of OpenStack."
+            ),
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _describe_sandbox(
+        commands.add_parser(
+            "sandbox",
+            help="serve an embedded registry service until Ctrl-C",
+            description="Serve an embedded registry service on loopback until Ctrl-C.",
+        )
+    )
     return parser
 
 
-def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    scan = commands.add_parser(
-        "scan",
-        help="read every image of every registry into totals",
-        description=(
-            "Read every image of every registry into totals: what is where, and what it weighs."
-            " Credentials come from the environment: REGISTRY_TOKEN, or the OS_… variables of"
-            " OpenStack."
-        ),
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _describe_scan(scan: argparse.ArgumentParser) -> None:
     scan.set_defaults(run=_scan)
     scan.add_argument("--sandbox", action="store_true", help="scan an embedded service")
     scan.add_argument("--base-url", metavar="URL", help="the URL of the service, or 'catalog'")
@@ -120,12 +128,7 @@ def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     scan.add_argument("--output", type=Path, metavar="FILE", help="write the report to a file")
 
 
-def _add_sandbox(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sandbox = commands.add_parser(
-        "sandbox",
-        help="serve an embedded registry service until Ctrl-C",
-        description="Serve an embedded registry service on loopback until Ctrl-C.",
-    )
+def _describe_sandbox(sandbox: argparse.ArgumentParser) -> None:
     sandbox.set_defaults(run=_sandbox)
     sandbox.add_argument("--port", type=int, default=0, metavar="N", help="the port (any free one)")
     sandbox.add_argument("--empty", action="store_true", help="begin without any data")
@@ -148,12 +151,8 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _require_rich() -> None:
-    try:
-        import rich  # noqa: F401 - looked for only
-    except ImportError:
-        raise _UsageError(
-            "the table needs rich: pip install 'registry-async[cli]' (or use --json)"
-        ) from None
+    if find_spec("rich") is None:
+        raise _UsageError("the table needs rich: pip install 'registry-async[cli]' (or use --json)")
 
 
 async def _read(options: argparse.Namespace) -> "ScanReport":
@@ -179,17 +178,14 @@ async def _read(options: argparse.Namespace) -> "ScanReport":
 
 
 @contextmanager
-def _progress() -> "Iterator[Callable[[ScanProgress], None] | None]":
+def _progress() -> "Generator[Callable[[ScanProgress], None] | None]":
     """Show progress on standard error while the block runs, where a person looks at it."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or find_spec("rich") is None:
         yield None
         return
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    except ImportError:
-        yield None
-        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("registries {task.fields[registries]}"),
         TextColumn("repositories {task.fields[repositories]}"),
@@ -217,7 +213,7 @@ def _progress() -> "Iterator[Callable[[ScanProgress], None] | None]":
 
 
 @contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
+def _output(path: Path | None) -> Generator[TextIO]:
     if path is not None:
         with path.open("w", encoding="utf-8", newline="") as file:
             yield file

@@ -142,6 +142,7 @@ class AsyncRegistryClient:
             max_response_size=check_count(max_response_size, "max_response_size", minimum=1),
         )
         self._owner = True
+        self._viewed: AsyncRegistryClient | None = None
         self._add_resources()
 
     def _add_resources(self) -> None:
@@ -245,6 +246,8 @@ class AsyncRegistryClient:
         view = type(self).__new__(type(self))
         view._label = self._label
         view._owner = False
+        # The owner closes the connections when it is collected, so a view keeps it.
+        view._viewed = self
         view._transport = self._transport.with_options(
             timeout, None if retry is None else _retry(retry)
         )
@@ -280,13 +283,13 @@ class AsyncRegistryClient:
         """
         # Tokens of API v1 are part of the path.
         path = Secret(path) if isinstance(path, str) else path  # pyright: ignore[reportUnnecessaryIsInstance]
-        if not method.isascii() or not method.isalpha():
+        if not isinstance(method, str) or not method.isascii() or not method.isalpha():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError("method must be an HTTP method such as GET")
         response = await self._transport.send(
             method.upper(),
             Secret(relative_path(path)),
-            query=encode_query(params or {}),
-            body=None if json is None else encode_body(json),
+            query=encode_query(_query(params)),
+            body=None if json is None else _encode(json),
         )
         return _parse(response.body, response.method, response.url)
 
@@ -457,13 +460,14 @@ class AsyncRegistryClient:
         # A constructor that refused its arguments leaves nothing to close.
         transport = getattr(self, "_transport", None)
         if transport is not None and self._owner and transport.connections.opened:
+            # First of all: where warnings are errors, nothing comes after the warning.
+            transport.connections.abandon()
             warnings.warn(
                 f"unclosed {type(self).__name__}: use 'async with' or aclose()",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
             )
-            transport.connections.abandon()
 
 
 @overload
@@ -557,7 +561,8 @@ def scan(
         on_progress=on_progress,
         progress=progress,
     )
-    return AsyncScan([client._scan_target() for client in every], options)
+    targets = [client._scan_target() for client in every]  # pyright: ignore[reportPrivateUsage]
+    return AsyncScan(targets, options)
 
 
 def _base_url(base_url: str, credentials: Credentials) -> str | None:
@@ -596,14 +601,34 @@ def _agent(user_agent: str) -> str:
 def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
     if setting is None or isinstance(setting, ssl.SSLContext):
         return setting
+    problem = "ssl must be an SSLContext or a file of CA certificates in PEM form"
+    if not isinstance(setting, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(problem)
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(cafile=setting)
     except OSError as error:
-        raise ValueError(
-            "ssl must be an SSLContext or a file of CA certificates in PEM form"
-        ) from error
+        raise ValueError(problem) from error
     return context
+
+
+def _query(params: Mapping[str, QueryValue] | None) -> Mapping[str, QueryValue]:
+    for name, value in (params or {}).items():
+        check_text(name, "params")
+        if isinstance(value, str):
+            check_text(value, f"params[{name!r}]")
+        elif value is not None and not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"params[{name!r}] must be text, an integer, a bool or None")
+    return params or {}
+
+
+def _encode(document: JsonValue) -> bytes:
+    try:
+        # Once to find what is no JSON: numbers that are none, keys that are no text.
+        json.dumps(document, allow_nan=False)
+        return encode_body(document)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("json must be what JSON can hold") from None
 
 
 def _parse(body: bytes, method: str, url: str) -> JsonValue:
