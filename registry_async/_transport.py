@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from logging import getLogger
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -161,9 +162,18 @@ class _Local:
         if origin not in self._proxies:
             parts = urlsplit(origin)
             proxy = getproxies().get(parts.scheme)
-            bypassed = not proxy or proxy_bypass(parts.netloc)
-            self._proxies[origin] = None if bypassed else Secret(proxy)
+            used = proxy and not proxy_bypass(parts.netloc)
+            self._proxies[origin] = _proxy_url(proxy) if proxy and used else None
         return self._proxies[origin]
+
+
+def _proxy_url(proxy: str) -> Secret:
+    # Without a scheme it is written for curl, which takes it as http.
+    url = Secret(proxy if "://" in proxy else f"http://{proxy}")
+    del proxy
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError("the proxy of the environment must be an http:// URL")
+    return url
 
 
 class Connections:
@@ -350,7 +360,8 @@ class Transport:
         credentials = self.credentials
         if not isinstance(credentials, KeystoneCredentials):
             token = await credentials.get_token(local.session)
-            if not isinstance(token, str) or not token.isprintable() or not token.isascii():  # pyright: ignore[reportUnnecessaryIsInstance]
+            text = isinstance(token, str) and token.isprintable() and token.isascii()  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not text or not token:
                 del token
                 raise ConfigurationError("get_token() gave no text that fits into a header")
             token = Secret(token)
@@ -420,6 +431,9 @@ class Transport:
             del error, result
             await clock.sleep(delay)
             attempt += 1
+            if token is not None:
+                # A token may have aged while we waited.
+                token, _ = await self._authorize(local)
 
     async def _renew(self, local: _Local, refused: Secret) -> Secret:
         self.credentials.invalidate(refused)
@@ -480,6 +494,11 @@ class Transport:
             result = self._failed(request, token, _describe(error), None)
         except aiohttp.ClientConnectorError as error:
             result = self._failed(request, token, _describe(error), Outcome.NOT_SENT)
+        except aiohttp.ClientHttpProxyError as error:
+            reason = f"the proxy refused to connect: status {error.status}"
+            result = self._failed(
+                request, token, reason, Outcome.NOT_SENT if error.status >= 500 else None
+            )
         except aiohttp.ClientResponseError as error:
             result = _Failure(
                 UnexpectedResponseError(
@@ -518,6 +537,7 @@ class Transport:
             headers["X-Auth-Token"] = token
         if request.body is not None:
             headers["Content-Type"] = "application/json"
+        time_limit, reading_limit = self._time_limits(elapsed)
         async with local.session.request(
             request.method,
             URL(request.url, encoded=True),
@@ -525,38 +545,46 @@ class Transport:
             data=request.body,
             allow_redirects=False,
             raise_for_status=False,
-            timeout=self._time_limit(elapsed),
+            timeout=time_limit,
             ssl=self.connections.tls,
             proxy=None if self.connections.foreign else local.proxy(request.url),
             middlewares=_middlewares(local.session),
         ) as response:
-            failed = response.status >= 300
-            limit = _ERROR_BODY_READ if failed else self.max_response_size
-            body = await _read(response, limit)
-            if body is None and not failed:
-                return _Failure(
-                    UnexpectedResponseError(
-                        f"the answer is larger than {limit} bytes",
-                        request.method,
-                        request.shown,
-                        status=response.status,
-                    )
+            with nullcontext() if reading_limit is None else anyio.fail_after(reading_limit):
+                if response.status >= 300:
+                    body = await _read_start(response, _ERROR_BODY_READ)
+                    return _Answer(response.status, response.headers, body)
+                whole = await _read(response, self.max_response_size)
+            if whole is not None:
+                return _Answer(response.status, response.headers, whole)
+            return _Failure(
+                UnexpectedResponseError(
+                    f"the answer is larger than {self.max_response_size} bytes",
+                    request.method,
+                    request.shown,
+                    status=response.status,
                 )
-            return _Answer(response.status, response.headers, body or b"")
+            )
 
-    def _time_limit(self, elapsed: float) -> aiohttp.ClientTimeout:
+    def _time_limits(self, elapsed: float) -> tuple[aiohttp.ClientTimeout, float | None]:
+        """Return the limits that aiohttp keeps, and the seconds for reading a body if it does not.
+
+        Args:
+            elapsed: The seconds since the first attempt was sent.
+        """
         given = self.timeout
         total = given.total if isinstance(given, aiohttp.ClientTimeout) else given
         if self.retry.total_timeout is not None:
             left = max(self.retry.total_timeout - elapsed, 0.001)
             total = left if total is None else min(total, left)
         if isinstance(given, aiohttp.ClientTimeout):
-            return evolve(given, total=total)
+            return evolve(given, total=total), None
         connect = None if total is None else min(total, _CONNECT_TIMEOUT)
         if self.connections.foreign:
             # Others may use the caller's pool, and aiohttp's total would count the wait for it.
-            return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=total)
-        return aiohttp.ClientTimeout(total=total, sock_connect=connect)
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=total)
+            return limit, total
+        return aiohttp.ClientTimeout(total=total, sock_connect=connect), None
 
     def _record(
         self, request: _Request, result: _Answer | _Failure, attempt: int, duration: float
@@ -596,6 +624,24 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"the connection broke: {error.strerror}"
     return f"the connection broke ({type(error).__name__})"
+
+
+async def _read_start(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the start of an error's body, or as much of it as arrives.
+
+    The status has arrived, and says more than a body that is cut: a DELETE that found nothing
+    must not pass for one whose answer was lost.
+    """
+    body = bytearray()
+    try:
+        async for part in response.content.iter_any():
+            body += part
+            if len(body) >= limit:
+                response.close()
+                break
+    except (aiohttp.ClientError, OSError):
+        response.close()
+    return bytes(body[:limit])
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:

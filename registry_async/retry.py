@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -88,6 +89,13 @@ def _check_seconds(_: object, attribute: "Attribute[float]", value: float) -> No
         raise ValueError(f"{attribute.name} must be a finite number of seconds, 0 or more")
 
 
+def _as_statuses(statuses: Iterable[int]) -> tuple[int, ...]:
+    try:
+        return tuple(statuses)
+    except TypeError:
+        raise ValueError("statuses must be HTTP statuses from 400 to 599") from None
+
+
 def _check_statuses(
     _: object, attribute: "Attribute[tuple[int, ...]]", value: tuple[int, ...]
 ) -> None:
@@ -121,7 +129,7 @@ class RetryPolicy:
     max_delay: float = field(default=30.0, validator=_check_seconds)
     total_timeout: float | None = field(default=None, validator=optional(_check_seconds))
     statuses: tuple[int, ...] = field(
-        default=(429, 502, 503, 504), converter=tuple, validator=_check_statuses
+        default=(429, 502, 503, 504), converter=_as_statuses, validator=_check_statuses
     )
 
     def delay(
@@ -183,7 +191,8 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         return None
     text = value.strip()
     whole, _, fraction = text.partition(".")
-    if whole.isascii() and whole.isdigit() and (not fraction or fraction.isdigit()):
+    # Other scripts have digits that float() does not know.
+    if text.isascii() and whole.isdigit() and (not fraction or fraction.isdigit()):
         # Digits beyond what a float can hold mean "very long" all the same.
         return float(text) if len(whole) < 300 else 1e300
     try:
