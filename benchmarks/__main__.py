@@ -40,7 +40,7 @@ def main() -> None:
 
     for concurrency in (8,) if smoke else (8, 32, 100):
         _heading(f"Scan at 20 ms a call, {concurrency} at once; the ideal = 1")
-        shape = (2, 4, 250) if smoke else (5, 20, 480)
+        shape = (2, 4, 250) if smoke else (20, 50, 3)
         results = scanning.measure(
             concurrency=concurrency,
             rounds=1 if smoke else 5,
