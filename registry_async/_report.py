@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from attrs import asdict, field, frozen, has
 
-from registry_async.errors import ApiError
+from registry_async.errors import ApiError, RequestError
 from registry_async.models import Image, Registry, Repository
 
 if TYPE_CHECKING:
@@ -667,7 +667,8 @@ class ReportBuilder:
                 registry=None if registry is None else registry.name,
                 repository=None if repository is None else repository.name,
                 kind=type(error).__name__,
-                message=str(error),
+                # Without the URL, which says no more than the names beside it.
+                message=error.message if isinstance(error, RequestError) else str(error),
                 status=error.status if isinstance(error, ApiError) else None,
             )
         )

@@ -1,6 +1,7 @@
 """How reports look: as text, in a terminal, as HTML, as a data frame and as a picture."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -192,7 +193,9 @@ def _error_lines(report: ScanReport) -> Iterator[str]:
     for error in report.errors[:_ERRORS]:
         names = (error.client_label, error.registry, error.repository)
         where = " / ".join(visible(name) for name in names if name is not None)
-        yield f"  {where}{': ' if where else ''}{visible(f'{error.kind}: {error.message}')}"
+        status = "" if error.status is None else f"{error.status} "
+        problem = visible(f"{error.kind}: {status}{error.message}")
+        yield f"  {where}{': ' if where else ''}{problem}"
     if len(report.errors) > _ERRORS:
         yield f"  and {len(report.errors) - _ERRORS:,} more"
 
@@ -304,13 +307,14 @@ def figure(report: ScanReport) -> "Figure":
         raise ConfigurationError(
             "a plot needs matplotlib: pip install 'registry-async[plot]'"
         ) from None
-    bars = _bars(report)
+    ranked = sorted(report.repositories, key=lambda row: (-row.total_size, _place(row)))
+    shown, rest = ranked[:_BARS], ranked[_BARS:]
     # Made without pyplot, which would keep every figure of the process alive.
-    drawn = Figure(figsize=(12, max(3.2, 1.4 + 0.3 * len(bars))), layout="constrained")
+    drawn = Figure(figsize=(12, max(3.2, 1.6 + 0.3 * len(shown))), layout="constrained")
     # matplotlib's types leave much open; Any says so once.
     panels: Any = drawn.subplots(1, 2, width_ratios=[3, 2])
     sizes, ages = panels
-    _draw_sizes(sizes, bars)
+    _draw_sizes(sizes, shown, rest)
     _draw_ages(ages, report)
     return drawn
 
@@ -318,26 +322,10 @@ def figure(report: ScanReport) -> "Figure":
 _BARS: Final = 20
 _TAGGED: Final = "#4477aa"
 _UNTAGGED: Final = "#ee8866"
+# More months than this are drawn as years.
 _MONTHS: Final = 36
-
-
-def _bars(report: ScanReport) -> list[tuple[str, int, int]]:
-    """Return label, tagged bytes and untagged bytes of the largest repositories."""
-    ranked = sorted(report.repositories, key=lambda row: (-row.total_size, _place(row)))
-    shown, rest = ranked[:_BARS], ranked[_BARS:]
-    bars = [
-        (
-            _shorten(f"{row.registry}/{row.repository}", 44),
-            row.total_size - row.untagged_size,
-            row.untagged_size,
-        )
-        for row in shown
-    ]
-    if rest:
-        untagged = sum(row.untagged_size for row in rest)
-        tagged = sum(row.total_size for row in rest) - untagged
-        bars.append((count_of(len(rest), "other", "others"), tagged, untagged))
-    return bars
+_YEARS: Final = 20
+_AGE_LABELS: Final = 6
 
 
 def _shorten(text: str, length: int) -> str:
@@ -349,47 +337,55 @@ def _shorten(text: str, length: int) -> str:
     return f"{text[:half]}...{text[-half:]}"
 
 
-def _draw_sizes(axes: Any, bars: Sequence[tuple[str, int, int]]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def _draw_sizes(
+    axes: Any, shown: Sequence[RepositoryTotals], rest: Sequence[RepositoryTotals]
+) -> None:
+    from matplotlib.ticker import MaxNLocator
 
-    axes.set_title("Size by repository")
-    if not bars:
+    axes.set_title("Size by repository", loc="left")
+    if not shown:
         _draw_nothing(axes)
         return
-    labels = [label for label, _, _ in bars]
-    tagged = [amount for _, amount, _ in bars]
-    untagged = [amount for _, _, amount in bars]
-    places = range(len(bars))
+    # Round ticks are round in the unit that they are written in.
+    unit, scale = "B", 1
+    for larger in _UNITS:
+        if shown[0].total_size / scale < 1024:
+            break
+        unit, scale = larger, scale * 1024
+    labels = [_shorten(f"{row.registry}/{row.repository}", 44) for row in shown]
+    tagged = [(row.total_size - row.untagged_size) / scale for row in shown]
+    untagged = [row.untagged_size / scale for row in shown]
+    places = range(len(shown))
     axes.barh(places, tagged, color=_TAGGED, label="tagged")
     axes.barh(places, untagged, left=tagged, color=_UNTAGGED, label="untagged")
     axes.set_yticks(places, labels, parse_math=False)
-    axes.invert_yaxis()
-    axes.margins(y=0.01)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_size_tick))
+    # The largest on top; few bars are not to look like walls.
+    axes.set_ylim(max(len(shown), 5) - 0.5, -0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(f"{{x:g}} {unit}")
     axes.spines[["top", "right"]].set_visible(False)
     if any(untagged):
-        axes.legend(loc="lower right", frameon=False)
-
-
-def _size_tick(size: float, _: int) -> str:
-    return size_text(round(size))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    if rest:
+        # As a bar they would dwarf all others.
+        size = size_text(sum(row.total_size for row in rest))
+        axes.set_xlabel(f"and {count_of(len(rest), 'other')}, {size} together", loc="left")
 
 
 def _draw_ages(axes: Any, report: ScanReport) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title("Images by when they were built")
-    months = report.images_by_month
-    if not months:
+    axes.set_title("Images by when they were built", loc="left")
+    if not report.images_by_month:
         _draw_nothing(axes)
         return
-    labels, counts = _ages(months)
+    labels, counts = _ages(report.images_by_month)
     axes.bar(range(len(labels)), counts, color=_TAGGED, width=0.9)
-    step = max(1, -(-len(labels) // 8))
+    axes.set_xlim(-0.5, max(len(labels), 8) - 0.5)
+    step = -(-len(labels) // _AGE_LABELS)
     axes.set_xticks(range(0, len(labels), step), labels[::step])
-    axes.set_ylabel("images")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("images")
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -403,11 +399,17 @@ def _ages(months: Mapping[str, int]) -> tuple[list[str], list[int]]:
             [f"{number // 12}-{number % 12 + 1:02}" for number in every],
             [numbers.get(number, 0) for number in every],
         )
-    years: dict[int, int] = {}
+    years: Counter[int] = Counter()
     for number, count in numbers.items():
-        years[number // 12] = years.get(number // 12, 0) + count
-    every = range(min(years), max(years) + 1)
-    return [str(year) for year in every], [years.get(year, 0) for year in every]
+        years[number // 12] += count
+    # A clock that was wrong once must not squeeze all others into one bar.
+    oldest = max(min(years), max(years) - _YEARS + 1)
+    early = sum(count for year, count in years.items() if year < oldest)
+    every = range(oldest, max(years) + 1)
+    bars = [(str(year), years[year]) for year in every]
+    if early:
+        bars.insert(0, ("older", early))
+    return [label for label, _ in bars], [count for _, count in bars]
 
 
 def _draw_nothing(axes: Any) -> None:
@@ -423,7 +425,7 @@ _STYLE: Final = """
   border-bottom: 1px solid rgba(128, 128, 128, .25);
 }
 .registry-report th { border-bottom: 2px solid rgba(128, 128, 128, .5); white-space: nowrap; }
-.registry-report td { overflow-wrap: anywhere; }
+.registry-report .w { overflow-wrap: anywhere; min-width: 9em; }
 .registry-report .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .registry-report .d { white-space: nowrap; }
 .registry-report tr.rest td { opacity: .7; font-style: italic; }
@@ -434,6 +436,7 @@ _STYLE: Final = """
   display: inline-block; width: 7em; height: .7em; margin-right: .6em;
   background: rgba(128, 128, 128, .2);
 }
+.registry-report .amount { display: inline-block; min-width: 5em; }
 .registry-report .bar i { display: block; height: 100%; background: #4477aa; }
 .registry-report .bar i.full { background: #cc3311; }
 .registry-report .problems {
@@ -555,7 +558,7 @@ def _html_registries(report: ScanReport) -> str:
             *("stored", "quota"),
         ],
         map(row, ranked),
-        [*([""] if labelled else []), "", "", "n", "n", "n", "n", "n", "d"],
+        [*([""] if labelled else []), "d", "d", "n", "n", "n", "n", "n", "d"],
     )
 
 
@@ -581,9 +584,10 @@ def _html_repositories(report: ScanReport) -> str:
         bar = f'<span class="bar"><i style="width: {width:.1f}%"></i></span>'
         name, images, untagged, size, pushed = _cells(row)
         first = [_html(row.client_label or "")] if labelled else []
-        return [*first, _html(row.registry), escape(name), images, untagged, bar + size, pushed]
+        sized = f'{bar}<span class="amount">{size}</span>'
+        return [*first, _html(row.registry), escape(name), images, untagged, sized, pushed]
 
-    classes = [*([""] if labelled else []), "", "", "n", "n", "n", "d"]
+    classes = [*([""] if labelled else []), "d", "w", "n", "n", "n", "d"]
     headings = [*(["project"] if labelled else []), *_HEADINGS]
     others = ""
     if rest:
@@ -608,7 +612,7 @@ def _html_images(report: ScanReport, images: Iterable[ImageSummary]) -> str:
     return _html_table(
         [*(["project"] if labelled else []), "repository", "tags", "digest", "size", "built"],
         map(row, images),
-        [*([""] if labelled else []), "", "", "d", "n", "d"],
+        [*([""] if labelled else []), "w", "w", "d", "n", "d"],
     )
 
 

@@ -681,6 +681,7 @@ class AsyncScan(Generic[T]):
         self._left = False
         self._finished = False
         self._complete = False
+        self._drained = False
         self._failure: Exception | None = None
         self._exits = ExitStack()
         self._listeners: list[Callable[[ScanProgress], object]] = []
@@ -695,8 +696,8 @@ class AsyncScan(Generic[T]):
 
     @property
     def complete(self) -> bool:
-        """Whether everything was read, without an error, and given to you."""
-        return self._complete and not self._batches
+        """Whether everything was read without an error, and the iteration came to its end."""
+        return self._complete and self._drained
 
     @property
     def progress(self) -> ScanProgress:
@@ -742,6 +743,8 @@ class AsyncScan(Generic[T]):
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait([self._task])
         finally:
+            self._batches.clear()
+            self._items = iter(())
             self._exits.close()
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -792,6 +795,7 @@ class AsyncScan(Generic[T]):
                 self._wake()
                 return batch
             if self._finished:
+                self._drained = True
                 return None
             await self._arrival.wait()
             if not self._finished:
