@@ -378,7 +378,12 @@ class Transport:
                 "the Keystone catalog lists no public endpoint of a container registry: "
                 "give the client a base_url"
             )
-        return token, normalize_base_url(listed, "the catalog's URL")
+        problem: str
+        try:
+            return token, normalize_base_url(listed, "the Keystone catalog's URL")
+        except ValueError as error:
+            problem = str(error)
+        raise ConfigurationError(problem)
 
     async def _log_in(self, local: _Local, login: LoginRequest) -> LoginResponse:
         # A login changes nothing, so it is repeated as a GET is.

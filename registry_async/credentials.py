@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import anyio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from registry_async._failures import api_error
 from registry_async._paths import check_text, normalize_base_url
@@ -204,6 +204,9 @@ class KeystoneCredentials:
         got, its failure included.
         """
         login = self._fresh(clock)
+        if login is None and self._lock().locked() and self._alive(clock):
+            # Somebody renews it ahead of time, however long that takes: it is still good.
+            login = self._login
         if login is None:
             failures_before = self._failures
             # The lock is the whole of the single flight: the task that logs in does so itself,
@@ -219,6 +222,9 @@ class KeystoneCredentials:
         login = self._login
         return login if login is not None and clock.monotonic() < login.renew_at else None
 
+    def _alive(self, clock: Clock) -> bool:
+        return self._login is not None and clock.monotonic() < self._login.dies_at
+
     async def _renew(self, send: SendLogin, clock: Clock, failures_before: int) -> _Login:
         pausing = clock.monotonic() - self._failed_at < _REFUSAL_PAUSE
         if self._failure is not None and (self._failures != failures_before or pausing):
@@ -233,8 +239,12 @@ class KeystoneCredentials:
             self._failure = None
             return self._login
         now = clock.monotonic()
-        if old is not None and now < old.dies_at:
+        # Unless it was refused meanwhile.
+        if old is not None and old is self._login and self._alive(clock):
             _log.warning("renewing the token failed, the old one is used on: %s", failure)
+            # Not every request is to try again, and to wait for what comes of it.
+            pause = max(_REFUSAL_PAUSE, (old.dies_at - now) * _RENEWAL_SHARE)
+            self._login = evolve(old, renew_at=now + pause)
             return old
         self._failure, self._failed_at = failure, now
         self._failures += 1
