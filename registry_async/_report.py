@@ -157,8 +157,8 @@ class ReportedError:
 class _Layers:
     """Sizes by layer, each layer once.
 
-    Half of a SHA-256 is kept of each digest: no two will ever agree in 128 bits by chance, and
-    an integer takes less memory than the text.
+    Each digest is kept as a number of 127 bits, in which no two agree by chance: it takes a
+    third of the memory of the text, and of the space in JSON.
     """
 
     _PACKED: Final = struct.Struct("<16sQ")
@@ -199,13 +199,22 @@ class _Layers:
         return cls({int.from_bytes(key): size for key, size in cls._PACKED.iter_unpack(packed)})
 
 
+# A prime: all bits of a digest count, and numbers that are small stay what they are.
+_FOLD: Final = 2**127 - 1
+
+
 def _short(digest: str) -> int:
     if digest.startswith("sha256:") and len(digest) == 71:
         try:
-            return int(digest[7:39], 16)
+            return int(digest[7:], 16) % _FOLD
         except ValueError:
-            pass
-    return int.from_bytes(blake2b(digest.encode(), digest_size=16).digest())
+            # No hexadecimal digits: a digest that the service made up.
+            return _hash(digest)
+    return _hash(digest)
+
+
+def _hash(digest: str) -> int:
+    return int.from_bytes(blake2b(digest.encode(), digest_size=16).digest()) % _FOLD
 
 
 @frozen(weakref_slot=False, kw_only=True)

@@ -558,7 +558,7 @@ def _html_registries(report: ScanReport) -> str:
             *("stored", "quota"),
         ],
         map(row, ranked),
-        [*([""] if labelled else []), "d", "d", "n", "n", "n", "n", "n", "d"],
+        [*(["d"] if labelled else []), "d", "d", "n", "n", "n", "n", "n", "d"],
     )
 
 
@@ -587,7 +587,7 @@ def _html_repositories(report: ScanReport) -> str:
         sized = f'{bar}<span class="amount">{size}</span>'
         return [*first, _html(row.registry), escape(name), images, untagged, sized, pushed]
 
-    classes = [*([""] if labelled else []), "d", "w", "n", "n", "n", "d"]
+    classes = [*(["d"] if labelled else []), "d", "w", "n", "n", "n", "d"]
     headings = [*(["project"] if labelled else []), *_HEADINGS]
     others = ""
     if rest:
@@ -612,7 +612,7 @@ def _html_images(report: ScanReport, images: Iterable[ImageSummary]) -> str:
     return _html_table(
         [*(["project"] if labelled else []), "repository", "tags", "digest", "size", "built"],
         map(row, images),
-        [*([""] if labelled else []), "w", "w", "d", "n", "d"],
+        [*(["d"] if labelled else []), "w", "w", "d", "n", "d"],
     )
 
 
