@@ -1,253 +1,408 @@
-"""The event-loop thread under the sync client: one for all sync clients of a process."""
+"""The event-loop thread under the sync client: one for all sync clients of a process.
+
+A sync client holds a `Lease`. The thread starts with the first call of the first lease and ends
+with the last lease. What must not be torn apart by Ctrl-C (to give back a lease, to stop the
+loop) happens on the loop's thread, where Python never raises it.
+"""
 
 import asyncio
 import atexit
-import contextvars
+import contextlib
 import os
+import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+
+from registry_async.errors import ClientClosedError
 
 __all__ = ["Lease"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# At the exit of the interpreter, connections are closed in good order if that takes no longer.
-_EXIT_PATIENCE: Final = 5.0
+Cleanup: TypeAlias = Callable[[], Awaitable[None]]
+
+# How many seconds the end of the interpreter, or of a thread, may take where nobody could
+# interrupt it. Connections close much faster.
+_PATIENCE: Final = 5.0
+# The first interrupt cancels the call, the second one may be impatience. Whoever insists gets
+# out even where a coroutine does not let itself be cancelled.
+_INTERRUPTS_WAITED_OUT: Final = 2
+# Windows does not interrupt a wait for a lock, so there it is looked up from now and then.
+_WAIT: Final = 0.1 if sys.platform == "win32" else -1
+_NOTHING: Final = object()
+_PLUMBING: Final = frozenset({"asyncio", "anyio", "concurrent"})
 
 
-class _Call(Generic[T]):
-    """One coroutine on the loop, and the thread that waits for it."""
+class _Call:
+    """One coroutine on the loop, and what it came to."""
 
-    def __init__(self, start: Callable[[], Awaitable[T]]) -> None:
-        self._start = start
-        self._context = contextvars.copy_context()
-        self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
-        self._result: T
-        self._error: BaseException | None = None
-        # A bare lock is the cheapest thing that a thread can wait for, and Ctrl-C interrupts it.
+    __slots__ = ("_cancelling", "_done", "_start", "_task", "_thread", "error", "result")
+
+    def __init__(self, thread: "_LoopThread", start: Callable[[], Awaitable[object]]) -> None:
+        self.result: object = _NOTHING
+        self.error: BaseException | None = None
+        # A bare lock is the cheapest thing that a thread can wait for.
         self._done = threading.Lock()
         self._done.acquire()
+        self._thread = thread
+        self._start: Callable[[], Awaitable[object]] | None = start
+        self._task: asyncio.Task[None] | None = None
+        self._cancelling = False
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def begin(self) -> None:
         """Start the coroutine; on the loop's thread."""
-        self._task = loop.create_task(self._drive(), context=self._context)
+        if self._thread.closing:
+            self.end()
+            return
+        self._task = self._thread.loop.create_task(self._drive())
+        # A task that is cancelled before its first step runs nothing of the coroutine, so the
+        # waiting thread is not woken from there.
+        self._task.add_done_callback(self.end)
 
     async def _drive(self) -> None:
+        start, self._start = self._start, None
+        assert start is not None
         try:
-            if self._cancelled:
-                raise asyncio.CancelledError
-            self._result = await self._start()
+            self.result = await start()
         except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
-            self._error = error
-        finally:
-            self._done.release()
+            # Neither a task nor a future could carry every exception: StopIteration is refused,
+            # SystemExit would end the loop.
+            self.error = error
 
     def cancel(self) -> None:
         """Cancel the coroutine; on the loop's thread."""
-        self._cancelled = True
-        if self._task is not None:
+        if self._cancelling:
+            return
+        self._cancelling = True
+        if self._task is None:
+            # Callbacks run in order: the interrupt came before `begin` was even scheduled.
+            self.end()
+        else:
             self._task.cancel()
 
-    def wait(self, loop: asyncio.AbstractEventLoop) -> T:
-        """Wait for the end and return the result; on the thread that called."""
-        try:
-            self._done.acquire()
-        except BaseException:
-            loop.call_soon_threadsafe(self.cancel)
-            self._wait_for_end()
-            raise
-        error, self._error = self._error, None
-        if error is None:
-            return self._result
-        try:
-            # Without the frame of `_drive`: it says nothing to anyone.
-            traceback = error.__traceback__
-            raise error.with_traceback(traceback.tb_next if traceback is not None else None)
-        finally:
-            del error
+    def end(self, _: object = None) -> None:
+        """Wake the thread that waits; on the loop's thread."""
+        if self in self._thread.calls:
+            self._thread.calls.discard(self)
+            self._done.release()
 
-    def _wait_for_end(self) -> None:
-        # A second Ctrl-C changes nothing: the coroutine is being cancelled, and its end is what
-        # makes the client fit for use again.
-        while True:
+    def wait(self) -> None:
+        """Wait for the end; on the thread that called."""
+        while not self._done.acquire(True, _WAIT):
+            continue
+
+    def abandon(self, interrupt: BaseException) -> BaseException:
+        """Cancel the coroutine and wait for its end, whatever interrupts that.
+
+        Returns:
+            What to raise: the interrupt, or a later one of another kind.
+        """
+        interrupts = 1
+        # Not even registered when the interrupt came, or ended: there is nothing to wait for.
+        while self in self._thread.calls and interrupts <= _INTERRUPTS_WAITED_OUT:
             try:
-                self._done.acquire()
-            except KeyboardInterrupt:
-                continue
-            return
+                if not self._cancelling:
+                    self._thread.schedule(self.cancel)
+                self.wait()
+            except BaseException as again:  # noqa: BLE001 - raised in the end
+                interrupts += 1
+                if type(again) is not type(interrupt):
+                    interrupt = again
+        return interrupt
 
 
 class _LoopThread:
-    """A thread that runs an event loop until it is told to stop."""
+    """A thread that runs an event loop until nobody leases it any more.
+
+    It refers to all that lives on the loop. In a forked child, where the thread is gone, its
+    stack keeps all of that from being collected: connections that are closed there would be
+    taken out of the parent's selector, too.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.leases = 0
+        self.closing = False
+        self.calls: set[_Call] = set()
+        self.leases: dict[object, Cleanup] = {}
+        self._cleaning: set[asyncio.Task[None]] = set()
         self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self._run, name="registry_async", daemon=True)
-        self.thread.start()
+        # The loop's own way of ending its executor starts a thread, which Python 3.12 refuses
+        # at the exit of the interpreter.
+        self._executor = ThreadPoolExecutor(thread_name_prefix="registry_async")
+        self.loop.set_default_executor(self._executor)
+        self._thread = threading.Thread(target=self._run, name="registry_async", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.loop.close()
+            raise
+        except BaseException:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            raise
+
+        self.ident = self._thread.ident
+
+    def submit(self, call: _Call) -> bool:
+        """Start a call; returns False when the loop is about to end."""
+        with _portal.lock:
+            if self.closing:
+                return False
+            self.calls.add(call)
+            self.loop.call_soon_threadsafe(call.begin)
+            return True
+
+    def schedule(self, function: Callable[..., object], *args: object) -> None:
+        """Have a function called on the loop, unless that is about to end and sees to all."""
+        with _portal.lock:
+            if not self.closing:
+                self.loop.call_soon_threadsafe(function, *args)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(timeout)
+
+    def finish(self, token: object, timeout: float | None) -> "asyncio.Task[None] | None":
+        """Clean up after a lease and give it back; on the loop's thread."""
+        cleanup = self.leases.pop(token, None)
+        if cleanup is None:
+            return None
+        task = self.loop.create_task(_clean(cleanup, timeout))
+        self._cleaning.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._cleaning.discard(task)
+        with _portal.lock:
+            if not self.leases and not self._cleaning:
+                self._refuse()
+                self.loop.stop()
+
+    def finish_all(self) -> None:
+        """Clean up after all leases at the interpreter's exit; on the loop's thread."""
+        self._refuse()
+        for token in list(self.leases):
+            self.finish(token, _PATIENCE)
+        if not self._cleaning:
+            self.loop.stop()
+
+    def _refuse(self) -> None:
+        with _portal.lock:
+            self.closing = True
+            _portal.forget(self)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
         finally:
-            tasks = asyncio.all_tasks(self.loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
-            asyncio.set_event_loop(None)
-            self.loop.close()
+            self._refuse()
+            try:
+                self.loop.run_until_complete(self._shut_down())
+                self._executor.shutdown(cancel_futures=True)
+            finally:
+                self.loop.close()
+                for call in list(self.calls):
+                    call.end()
 
-    def stop(self, timeout: float | None = None) -> None:
-        """Stop the loop; wait for the thread's end unless that would be waiting for oneself."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        if threading.current_thread() is not self.thread:
-            self.thread.join(timeout)
+    async def _shut_down(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PATIENCE)
+        await self.loop.shutdown_asyncgens()
+
+
+async def _clean(cleanup: Cleanup, timeout: float | None) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            await cleanup()
 
 
 class _Portal:
-    """The one loop thread of this process, and who leases it."""
+    """The one loop thread of this process."""
 
     def __init__(self) -> None:
+        # The garbage collector and signal handlers may call in while this thread has it.
         self.lock = threading.RLock()
-        self.current: _LoopThread | None = None
-        self.open: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._thread: _LoopThread | None = None
 
-    def acquire(self) -> _LoopThread:
-        """Return the loop thread, started if there is none, with one lease more on it."""
-        with self.lock:
-            if self.current is None:
-                self.current = _LoopThread()
-            self.current.leases += 1
-            return self.current
+    def thread(self) -> _LoopThread:
+        """Return the thread, started if there is none; under the lock."""
+        if self._thread is None:
+            self._thread = _LoopThread()
+        return self._thread
 
-    def release(self, thread: _LoopThread, timeout: float | None = None) -> None:
-        """Take one lease back; the last one stops the thread."""
-        with self.lock:
-            thread.leases -= 1
-            last = thread.leases == 0
-            if last and self.current is thread:
-                self.current = None
-        if last:
-            thread.stop(timeout)
+    def forget(self, thread: _LoopThread) -> None:
+        """Have the next lease start another thread; under the lock."""
+        if self._thread is thread:
+            self._thread = None
 
-    def forget(self) -> None:
-        """Begin anew in a forked child, where the thread does not exist."""
-        self.__init__()  # type: ignore[misc]
+    def begin_anew(self) -> None:
+        """Forget the parent's thread, and a lock that another of its threads had, in a child."""
+        self.lock = threading.RLock()
+        self._thread = None
 
-    def close(self) -> None:
-        """Close what is left open at the exit of the interpreter, without a warning."""
-        for lease in list(self.open):
-            lease.close(_EXIT_PATIENCE)
+    def exit(self) -> None:
+        """End the thread at the interpreter's exit, in good order if that takes no longer."""
+        thread = self._thread
+        if thread is not None:
+            thread.schedule(thread.finish_all)
+            thread.join(2 * _PATIENCE)
 
 
 # The one piece of module-level state in the package: what serves a whole process is one for it.
 _portal: Final = _Portal()
-atexit.register(_portal.close)
+atexit.register(_portal.exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_portal.forget)
+    os.register_at_fork(after_in_child=_portal.begin_anew)
 
 
 class Lease:
-    """The right to run coroutines on the loop thread, which lives as long as anyone has it.
+    """The right to run coroutines on the loop's thread, which lives as long as anyone has it.
+
+    Many threads may use one lease at once, whether or not they run event loops of their own.
 
     Args:
-        owner: The object whose life the lease has; used in a warning when it is collected
-            without having been closed.
-        cleanup: What to run on the loop at the end.
+        owner: The object whose life the lease has. It is not kept: errors and warnings name its
+            class.
+        cleanup: What to run on the loop when the lease is closed or collected, or when the
+            interpreter exits: once, and only if the lease was used. It must not refer to the
+            owner, which would then never be collected.
     """
 
-    def __init__(self, owner: object, cleanup: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, owner: object, cleanup: Cleanup) -> None:
         self._name = type(owner).__name__
         self._cleanup = cleanup
-        self._thread: _LoopThread | None = None
-        self._pid = os.getpid()
         self._closed = False
-        self._lock = threading.Lock()
+        self._thread: _LoopThread | None = None
+        self._token = object()
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
-    def run(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a coroutine function on the loop and return what it returns.
 
-        Ctrl-C cancels it, waits until it has ended, and is raised then.
+        It runs with the context variables of the caller. Ctrl-C cancels it, waits until it has
+        ended and is raised then; a second one changes nothing, a third one stops waiting.
 
         Raises:
-            RuntimeError: It is called on the loop's own thread, or in a forked child.
+            ClientClosedError: The lease was closed.
+            RuntimeError: This is the loop's own thread, or a forked child of the process that
+                used the lease.
         """
         thread = self._enter()
-        call = _Call(lambda: function(*args, **kwargs))
-        thread.loop.call_soon_threadsafe(call.begin, thread.loop)
-        return call.wait(thread.loop)
+        call = _Call(thread, partial(function, *args, **kwargs))
+        # This frame is part of tracebacks, and arguments may be secrets.
+        del function, args, kwargs
+        error: BaseException | None
+        try:
+            if thread.submit(call):
+                call.wait()
+            error = call.error
+        except BaseException as interrupt:  # noqa: BLE001 - raised below
+            error = call.abandon(interrupt)
+        if error is None and call.result is not _NOTHING:
+            return cast(T, call.result)
+        if error is None or (thread.closing and isinstance(error, asyncio.CancelledError)):
+            error = ClientClosedError(f"the {self._name} was closed during the call")
+        try:
+            raise error.with_traceback(_trimmed(error.__traceback__))
+        finally:
+            # The error refers to this frame, which must not refer to the error.
+            del error, call
+
+    def close(self) -> None:
+        """Run the cleanup and give the lease back; twice is the same as once.
+
+        The last lease ends the thread. In a forked child nothing happens.
+
+        Raises:
+            RuntimeError: This is the loop's own thread.
+        """
+        with _portal.lock:
+            thread = self._thread
+            if thread is None:
+                self._closed = True
+        if self._closed or thread is None or thread.pid != os.getpid():
+            return
+        try:
+            # Another thread may be closing it, too, or the interpreter may be exiting.
+            with contextlib.suppress(ClientClosedError):
+                self.run(self._finish, thread)
+        finally:
+            if thread.closing:
+                thread.join(_PATIENCE)
+
+    async def _finish(self, thread: _LoopThread) -> None:
+        self._closed = True
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        task = thread.finish(self._token, None)
+        if task is not None:
+            await task
 
     def _enter(self) -> _LoopThread:
-        if self._pid != os.getpid():
-            raise RuntimeError(
-                f"this {self._name} was made before the fork: make a new one in the child process"
-            )
         thread = self._thread
-        if thread is None:
-            with self._lock:
-                thread = self._thread
-                if thread is None:
-                    thread = self._thread = _portal.acquire()
-                    _portal.open.add(self)
-                    self._finalizer = weakref.finalize(
-                        self, _collected, self._name, self._pid, thread, self._cleanup
-                    )
-                    self._finalizer.atexit = False
-        if threading.current_thread() is thread.thread:
-            raise RuntimeError(f"a {self._name} cannot be used from its own event loop")
+        if thread is None or self._closed:
+            thread = self._start()
+        if thread.pid != os.getpid():
+            raise RuntimeError(
+                f"this {self._name} was used before the fork and works in the parent process "
+                f"only: make a new {self._name} in the child"
+            )
+        if thread.ident == threading.get_ident():
+            raise RuntimeError(
+                f"the {self._name} was called on its own event loop, which would wait for itself "
+                f"for ever: await the async client there"
+            )
         return thread
 
-    def close(self, timeout: float | None = None) -> None:
-        """Run the cleanup and give the lease back; twice is the same as once."""
-        if self._closed or self._pid != os.getpid():
-            return
-        self._closed = True
-        if self._finalizer is None or not self._finalizer.detach():
-            return
-        thread = self._thread
-        assert thread is not None
-        _portal.open.discard(self)
-        try:
-            self.run(self._bounded_cleanup, timeout)
-        finally:
-            _portal.release(thread, timeout)
-
-    async def _bounded_cleanup(self, timeout: float | None) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                await self._cleanup()
-        except TimeoutError:
-            return
+    def _start(self) -> _LoopThread:
+        with _portal.lock:
+            if self._closed:
+                raise ClientClosedError(f"the {self._name} is closed")
+            if self._thread is None:
+                thread = _portal.thread()
+                self._finalizer = weakref.finalize(
+                    self, _collected, self._name, thread, self._token
+                )
+                self._finalizer.atexit = False
+                thread.leases[self._token] = self._cleanup
+                self._thread = thread
+            return self._thread
 
 
-def _collected(
-    name: str, pid: int, thread: _LoopThread, cleanup: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
-    """Clean up after a lease that was collected; never waits, as it may run anywhere."""
-    if pid != os.getpid():
+def _collected(name: str, thread: _LoopThread, token: object) -> None:
+    """Have the loop clean up after a lease.
+
+    The garbage collector calls this in any thread, whatever that is doing and whichever lock it
+    has: nothing here waits.
+    """
+    if thread.closing or thread.pid != os.getpid():
         return
+    # First of all: where warnings are errors, nothing comes after the warning. The loop is closed
+    # only if the interpreter exits at this moment.
+    with contextlib.suppress(RuntimeError):
+        thread.loop.call_soon_threadsafe(thread.finish, token, _PATIENCE)
     warnings.warn(f"unclosed {name}: use 'with' or close()", ResourceWarning, stacklevel=2)
 
-    async def finish() -> None:
-        try:
-            await cleanup()
-        finally:
-            _portal.release(thread)
 
-    def begin() -> None:
-        # Held by the thread: the loop itself holds its tasks weakly.
-        tasks.add(thread.loop.create_task(finish()))
-
-    tasks: set[asyncio.Task[None]] = set()
-    thread.loop.call_soon_threadsafe(begin)
+def _trimmed(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames that carry calls across the threads."""
+    steps: list[TracebackType] = []
+    while traceback is not None:
+        module: str = traceback.tb_frame.f_globals.get("__name__", "")
+        if module != __name__ and module.partition(".")[0] not in _PLUMBING:
+            steps.append(traceback)
+        traceback = traceback.tb_next
+    trimmed = None
+    for step in reversed(steps):
+        trimmed = TracebackType(trimmed, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return trimmed
