@@ -18,7 +18,9 @@ from typing import Any
 import attrs
 import pandas
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from rich.console import Console
 
 from registry_async import (
@@ -106,11 +108,11 @@ async def test_totals_are_those_of_what_is_there() -> None:
             assert row.repository_count == len(inside)
             assert row.image_count == sum(len(repository.images) for repository in inside)
             assert row.total_size == sum(repository.size for repository in inside)
-        for row in report.repositories:
-            held = server.registries[row.registry_id].repositories[row.repository].images
-            assert row.image_count == len(held)
-            assert row.untagged_count == sum(not image["tags"] for image in held)
-            assert row.total_size == sum(image["size"] for image in held)
+        for each in report.repositories:
+            held = server.registries[each.registry_id].repositories[each.repository].images
+            assert each.image_count == len(held)
+            assert each.untagged_count == sum(not image["tags"] for image in held)
+            assert each.total_size == sum(image["size"] for image in held)
 
 
 async def test_what_an_image_leaves_out_is_made_up_for() -> None:
@@ -278,7 +280,7 @@ async def test_merging_counts_shared_layers_once_however_it_is_done() -> None:
         for number in range(3):
             registry = server.add_registry(f"r{number}")
             images = [
-                make_image(n) | {"layers": [layer(n, 100), layer(7, 50)], "size": 150}
+                make_image(n) | {"layers": [layer(n, 100), layer(9_999, 50)], "size": 150}
                 for n in range(10 * number, 10 * number + 12)
             ]
             registry.add_repository("app", images)
@@ -542,6 +544,14 @@ async def test_a_data_frame_holds_no_time_that_pandas_cannot() -> None:
     assert frame["size"].isna().all()
 
 
+def widths(axes: Axes) -> list[float]:
+    return [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
+def heights(axes: Axes) -> list[float]:
+    return [bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
 @pytest.mark.parametrize("repositories", [0, 1, 12, 300])
 async def test_the_plot_draws_the_largest_repositories_and_the_ages(
     repositories: int, tmp_path: Path
@@ -555,10 +565,10 @@ async def test_the_plot_draws_the_largest_repositories_and_the_ages(
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     sizes, ages = figure.axes
     bars = min(repositories, 20)
-    assert sum(patch.get_width() for patch in sizes.patches) == pytest.approx(
+    assert sum(widths(sizes)) == pytest.approx(
         sum(sorted(row.total_size for row in report.repositories)[-bars:]) / 1024**2 if bars else 0
     )
-    assert sum(patch.get_height() for patch in ages.patches) == report.image_count
+    assert sum(heights(ages)) == report.image_count
     assert ("280 others" in sizes.get_xlabel()) == (repositories == 300)
     labels = [label.get_text() for label in sizes.get_yticklabels()]
     assert sum("/app-" in label for label in labels) == bars
@@ -575,10 +585,10 @@ async def test_ages_of_many_years_are_drawn_by_year() -> None:
         await report_of(1), images_by_month={"0007-01": 1, "2015-03": 2, "2024-12": 3, "2025-01": 4}
     )
     _, ages = report.plot().axes
-    assert [patch.get_height() for patch in ages.patches][-2:] == [3, 4]
+    assert heights(ages)[-2:] == [3, 4]
     # The one with the wrong clock is still there, and squeezes nothing.
-    assert ages.patches[0].get_height() == 1
-    assert len(ages.patches) <= 21
+    assert heights(ages)[0] == 1
+    assert len(heights(ages)) <= 21
 
 
 async def test_csv_is_safe_for_spreadsheets_and_whole(hostile: ScanReport) -> None:
