@@ -69,6 +69,7 @@ from registry_async.models import (
     TokenV1,
 )
 from registry_async.retry import Clock, RetryPolicy, SystemClock
+from registry_async.sync import Paginator, RegistryClient, Scan
 
 __all__ = [
     "ApiError",
@@ -99,9 +100,11 @@ __all__ = [
     "Layer",
     "NotFoundError",
     "Page",
+    "Paginator",
     "PermissionDeniedError",
     "RateLimitedError",
     "Registry",
+    "RegistryClient",
     "RegistrySortField",
     "RegistryStatus",
     "RegistryTotals",
@@ -113,6 +116,7 @@ __all__ = [
     "RepositoryType",
     "RequestTimeoutError",
     "RetryPolicy",
+    "Scan",
     "ScanError",
     "ScanProgress",
     "ScanReport",

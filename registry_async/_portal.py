@@ -305,7 +305,7 @@ class Lease:
         try:
             if thread.submit(call):
                 call.wait()
-            error = call.error
+            error, call.error = call.error, None
         except BaseException as interrupt:  # noqa: BLE001 - raised below
             error = call.abandon(interrupt)
         if error is None and call.result is not _NOTHING:
@@ -317,6 +317,11 @@ class Lease:
         finally:
             # The error refers to this frame, which must not refer to the error.
             del error, call
+
+    def check_open(self) -> None:
+        """Raise `ClientClosedError` if the lease was closed."""
+        if self._closed:
+            raise ClientClosedError(f"the {self._name} is closed")
 
     def close(self) -> None:
         """Run the cleanup and give the lease back; twice is the same as once.

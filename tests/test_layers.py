@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[1] / PACKAGE
 # the imports must form no circle. Each name stands for a module or for a whole subpackage.
 LAYERS: Final = (
     ("", "__main__"),
-    ("cli", "sync", "sandbox", "_generate_sync"),
+    ("cli", "sync", "_sync_support", "sandbox", "_generate_sync"),
     ("client",),
     ("_scan", "_report", "_report_views"),
     ("_resources",),
