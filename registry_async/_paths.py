@@ -188,7 +188,7 @@ def normalize_base_url(url: str, argument: str = "base_url") -> str:
     except ValueError:
         raise ValueError(f"{argument} is not a valid URL") from None
     problem: str | None = None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or " " in parts.netloc:
         problem = "be an absolute http:// or https:// URL"
     elif parts.username is not None or parts.password is not None:
         problem = "not contain a user name or password"

@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from logging import getLogger
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -145,11 +145,25 @@ async def _send_once(
     raise _BrokenError(reason)
 
 
+async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    """Close the session when this generator is closed, as event loops do when they end."""
+    try:
+        yield
+    finally:
+        await session.close()
+
+
 class _Local:
     """The session and the places in its pool, which belong to one event loop."""
 
-    def __init__(self, session: aiohttp.ClientSession, places: int) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        places: int,
+        closing: AsyncGenerator[None] | None = None,
+    ) -> None:
         self.session = session
+        self.closing = closing
         self.limiter = anyio.CapacityLimiter(places)
         self._proxies: dict[str, str | None] = {}
 
@@ -202,7 +216,7 @@ class Connections:
     @property
     def opened(self) -> bool:
         """Whether there is a session of our own that has to be closed."""
-        return not self.foreign and bool(self._locals)
+        return any(not local.session.closed for local in self._locals.values() if local.closing)
 
     def check_open(self) -> None:
         """Raise `ClientClosedError` if the client was closed."""
@@ -226,7 +240,13 @@ class Connections:
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-            return _Local(session, self._max_connections)
+            closing = _close_with_loop(session)
+            with suppress(StopIteration):
+                # A client may outlive its loop without being closed: one that is used in one
+                # asyncio.run() after the other. A loop that ends closes the generators begun
+                # in it, which this one now is.
+                closing.__anext__().__await__().__next__()
+            return _Local(session, self._max_connections, closing)
         connector = session.connector
         if getattr(connector, "_loop", loop) is not loop:
             raise ConfigurationError(
@@ -242,9 +262,7 @@ class Connections:
     def _forget_dead_loops(self) -> None:
         # A client that is made once and used in one asyncio.run() after the other.
         for loop in [loop for loop in self._locals if loop.is_closed()]:
-            local = self._locals.pop(loop)
-            if not self.foreign:
-                local.session.detach()
+            _leave(self._locals.pop(loop))
 
     async def aclose(self) -> None:
         """Close the sessions of our own."""
@@ -252,29 +270,34 @@ class Connections:
         here = asyncio.get_running_loop()
         while self._locals:
             loop, local = self._locals.popitem()
-            if self.foreign:
-                continue
-            if loop is here:
-                await local.session.close()
-            else:
-                _close_elsewhere(loop, local.session)
+            if loop is not here:
+                _close_elsewhere(loop, local)
+            elif local.closing is not None:
+                await local.closing.aclose()
 
     def abandon(self) -> None:
         """Have the sessions closed by their loops, where these still run."""
         self.closed = True
         while self._locals:
             loop, local = self._locals.popitem()
-            if not self.foreign:
-                _close_elsewhere(loop, local.session)
+            _close_elsewhere(loop, local)
 
 
-def _close_elsewhere(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+def _leave(local: _Local) -> None:
+    # Its loop is closed, and has closed the session unless it was ended by force.
+    if local.closing is not None and not local.session.closed:
+        local.session.detach()
+
+
+def _close_elsewhere(loop: asyncio.AbstractEventLoop, local: _Local) -> None:
+    closing_session = local.closing
     if loop.is_closed():
-        session.detach()
+        _leave(local)
+    if loop.is_closed() or closing_session is None:
         return
 
     def close() -> None:
-        task = loop.create_task(session.close())
+        task = loop.create_task(closing_session.aclose())
         closing.add(task)
         task.add_done_callback(closing.discard)
 

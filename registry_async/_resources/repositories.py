@@ -229,9 +229,9 @@ class AsyncRepositories(Resource):
 
 
 def _texts(values: Iterable[str], argument: str) -> list[str]:
-    if isinstance(values, str):
-        # A bare string is an iterable of letters, each of which would name a tag.
-        raise ValueError(f"{argument} must be a sequence of strings, not one string")
+    # A bare string is an iterable of letters, each of which would name a tag.
+    if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{argument} must be a sequence of strings, not {type(values).__name__}")
     texts = [check_text(value, argument) for value in values]
     if "" in texts:
         raise ValueError(f"{argument} must not contain an empty string")

@@ -25,7 +25,7 @@ class AsyncTokensV1(Resource):
         return await self._fetch(
             partial(decode_token_v1, secret=None),
             "createTokenV1",
-            query={"ttl": choice(ttl, TokenTtl, "ttl")},
+            query={"ttl": _life(ttl)},
         )
 
     async def create_docker_config(
@@ -43,7 +43,7 @@ class AsyncTokensV1(Resource):
         return await self._fetch(
             partial(decode, shape=DockerConfig),
             "createTokenV1",
-            query={"ttl": choice(ttl, TokenTtl, "ttl"), "docker-config": True},
+            query={"ttl": _life(ttl), "docker-config": True},
         )
 
     async def get(self, token: str) -> TokenV1:
@@ -98,6 +98,12 @@ class AsyncTokensV1(Resource):
         """
         token = _secret(token)
         await self._call("revokeTokenV1", {"token": token})
+
+
+def _life(ttl: TokenTtl | str) -> str | None:
+    if ttl is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise ValueError("ttl must be one of 12h, 1y")
+    return choice(ttl, TokenTtl, "ttl")
 
 
 def _secret(token: str) -> str:
