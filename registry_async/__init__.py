@@ -1,5 +1,8 @@
 """Manage container registries: an async client, a sync one, and scans of many registries."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from registry_async._pagination import AsyncPaginator, Page
 from registry_async._report import (
     ImageSummary,
@@ -69,7 +72,9 @@ from registry_async.models import (
     TokenV1,
 )
 from registry_async.retry import Clock, RetryPolicy, SystemClock
-from registry_async.sync import Paginator, RegistryClient, Scan
+
+if TYPE_CHECKING:
+    from registry_async.sync import Paginator, RegistryClient, Scan
 
 __all__ = [
     "ApiError",
@@ -139,3 +144,13 @@ __all__ = [
     "__version__",
     "scan",
 ]
+
+# Whoever only awaits does without the sync client; and its module, which is generated, must not be
+# needed to generate it. Type checkers would take every name for granted if they saw the function.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in {"Paginator", "RegistryClient", "Scan", "sync"}:
+            module = import_module("registry_async.sync")
+            return module if name == "sync" else getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

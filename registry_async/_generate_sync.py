@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from difflib import unified_diff
 from pathlib import Path
 from typing import Final, NoReturn
@@ -287,8 +288,8 @@ class Writer:
 
     def code(self, module: Module, node: ast.expr, *, is_annotation: bool = True) -> str:
         """Return an annotation or a default in sync words, and import what it needs."""
-        copy = ast.parse(ast.unparse(node), mode="eval").body
-        mapped = _Renamer(self, module, is_annotation=is_annotation).visit(copy)
+        renamer = _Renamer(self, module, node, is_annotation=is_annotation)
+        mapped = renamer.visit(deepcopy(node))
         text = ast.unparse(mapped)
         if '"' in text or "\\" in text:
             module.fail(node, f"a text that is not simple: {text}")
@@ -664,13 +665,16 @@ class Writer:
 
 
 class _Renamer(ast.NodeTransformer):
-    def __init__(self, writer: Writer, module: Module, *, is_annotation: bool) -> None:
+    def __init__(
+        self, writer: Writer, module: Module, place: ast.expr, *, is_annotation: bool
+    ) -> None:
         self._writer = writer
         self._module = module
+        self._place = place
         self._is_annotation = is_annotation
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self._writer.name(self._module, node, node.id))
+        return ast.Name(self._writer.name(self._module, self._place, node.id))
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         if not self._is_annotation or not isinstance(node.value, str):
