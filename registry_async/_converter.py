@@ -132,7 +132,8 @@ _FOUND: Final[Mapping[type, str]] = {
 
 
 def _wrong(expected: str, value: object) -> NoReturn:
-    raise _Mismatch(expected, _FOUND[type(value)])
+    # An item that was made early is an object of JSON, too.
+    raise _Mismatch(expected, _FOUND.get(type(value), "an object"))
 
 
 # The hooks of plain values. cattrs' own would call `str`, `int` and `bool`, which take anything.
