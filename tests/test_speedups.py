@@ -69,7 +69,7 @@ TEXTS: Final = st.text(max_size=8) | st.sampled_from(
 )
 TIMES: Final = st.builds(
     "{}{}{}".format,
-    st.datetimes(min_value=datetime(1, 1, 2)).map(lambda time: time.isoformat()[:19]),
+    st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda time: time.isoformat()[:19]),
     st.text("0123456789", max_size=11).map(lambda digits: f".{digits}" if digits else ""),
     st.sampled_from(["Z", "z", "+00:00", "+05:30", "-11:00"]),
 ) | st.just("0001-01-01T00:00:00Z")
@@ -99,7 +99,10 @@ ITEMS: Final[dict[type[Any], st.SearchStrategy[Json]]] = {
     Repository: objects({"name": TEXTS}, {"size": SIZES, "type": TEXTS, "updatedAt": TIMES}),
     Registry: objects(
         {"id": TEXTS, "name": TEXTS, "status": TEXTS, "size": SIZES, "createdAt": TIMES},
-        {"sizeLimit": SIZES, "used": st.integers() | st.floats(allow_nan=False)},
+        {
+            "sizeLimit": SIZES,
+            "used": st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+        },
     ),
 }
 # Values that are wrong in most places, or right in a few.
