@@ -38,6 +38,7 @@ from registry_async.errors import (
     ContainerRegistryError,
     NotFoundError,
     PermissionDeniedError,
+    RateLimitedError,
     RequestTimeoutError,
     UnexpectedResponseError,
 )
@@ -72,6 +73,13 @@ _REPOSITORIES_PER_WORKER: Final = 2
 _REFUSALS: Final = 8
 # After so many failures in a row that each cost a time limit, a registry is given up.
 _SLOW_FAILURES: Final = 8
+# A limit on requests is waited out so often without anything of the project getting through, and
+# for so many pages in a row, before the project is given up. The client's own repeats come first.
+_PATIENCE: Final = 3
+_LIMITS: Final = 3
+# Seconds to wait where the service does not say, and at most.
+_LIMITED_DELAY: Final = 1.0
+_LONGEST_DELAY: Final = 30.0
 # A registry that hangs must not hold all workers while others have work.
 _LARGEST_SHARE: Final = 0.75
 
@@ -325,10 +333,16 @@ class _Reading(Generic[T]):
             if page.items:
                 yield page.items
 
-    def lose(self) -> None:
-        """Note that a page did not come: those after it cannot be taken either."""
+    def lose(self, plan: int) -> bool:
+        """Note that a page did not come; say whether it was still of use.
+
+        Those after it cannot be taken either.
+        """
         self._room.used -= 1
+        if plan != self.plan:
+            return False
         self.stop()
+        return True
 
     def stop(self) -> None:
         """Forget what is still to come."""
@@ -347,6 +361,7 @@ class _Project:
 
     def __init__(self, target: ScanTarget, page_size: int) -> None:
         self.label = target.label
+        self.clock = target.transport.clock
         self.registries = AsyncRegistries(target.transport)
         self.repositories = AsyncRepositories(target.transport)
         self.images = AsyncImages(target.transport)
@@ -355,7 +370,11 @@ class _Project:
         self.open: set[_RegistryWork] = set()
         # For a report: the counts of the registries that are read, by id.
         self.counters: dict[str, RegistryCounter] = {}
+        self.successes = 0
+        # How often in a row something was refused, and for how long nothing is to be asked.
         self.refusals = 0
+        self.limits = 0
+        self.resume_at = 0.0
         self.ended = False
         self.inquiry: anyio.Event | None = None
 
@@ -850,16 +869,11 @@ class AsyncScan(Generic[T]):
         """Ask for a page, and take in what it holds."""
         reading = cast("_Reading[object]", task.reading)
         failure: Exception | None = None
-        await self._pause()
         try:
-            # What was given up while this one waited for its turn is not asked for.
-            raw = RawPage[object]([], None)
-            if task.plan == reading.plan:
-                self._requests += 1
-                raw = await reading.source.read(task.offset, reading.limit)
+            raw = await self._read(task)
         except Exception as error:  # noqa: BLE001 - it is recorded, whatever it is
-            failure = error.with_traceback(None)
-            reading.lose()
+            if reading.lose(task.plan):
+                failure = error.with_traceback(None)
         else:
             try:
                 for items in reading.take(task.offset, task.plan, raw):
@@ -869,9 +883,7 @@ class AsyncScan(Generic[T]):
                 reading.stop()
         if failure is not None:
             await self._judge(task, failure)
-        elif task.work is not None:
-            task.project.refusals = task.work.failures = 0
-        elif reading.done and self._builder is not None:
+        elif task.work is None and reading.done and self._builder is not None:
             await self._read_quota(task.project)
         self._frontier.came(task)
         if self._listeners:
@@ -879,7 +891,36 @@ class AsyncScan(Generic[T]):
             for listener in self._listeners:
                 listener(now)
 
-    async def _pause(self) -> None:
+    async def _read(self, task: _Task) -> RawPage[object]:
+        """Read a page, with as much patience as a limit on requests takes."""
+        project, reading = task.project, cast("_Reading[object]", task.reading)
+        impatience = 0
+        while True:
+            await self._pause(project)
+            if task.plan != reading.plan:
+                # What was given up while this one waited is not asked for.
+                return RawPage([], None)
+            self._requests += 1
+            before = project.successes
+            try:
+                raw = await reading.source.read(task.offset, reading.limit)
+            except RateLimitedError as limited:
+                # As long as others get through, this one will.
+                impatience = impatience + 1 if project.successes == before else 0
+                if impatience >= _PATIENCE:
+                    raise
+                delay = min(limited.retry_after or _LIMITED_DELAY, _LONGEST_DELAY)
+                project.resume_at = max(project.resume_at, project.clock.monotonic() + delay)
+                continue
+            if task.work is not None:
+                project.successes += 1
+                project.refusals = project.limits = task.work.failures = 0
+            return raw
+
+    async def _pause(self, project: _Project) -> None:
+        """Wait until the project, and the pace, allow a request."""
+        while (wait := project.resume_at - project.clock.monotonic()) > 0:
+            await project.clock.sleep(wait)
         if self._pace is not None:
             await self._pace.wait()
 
@@ -947,8 +988,12 @@ class AsyncScan(Generic[T]):
         # Whoever gave something up has recorded why, once.
         if project.ended or (work is not None and work.ended):
             return
-        if _closes_project(failure) or (
-            work is None and isinstance(failure, PermissionDeniedError)
+        if isinstance(failure, RateLimitedError):
+            project.limits += 1
+        if (
+            _closes_project(failure)
+            or (work is None and isinstance(failure, PermissionDeniedError))
+            or project.limits >= _LIMITS
         ):
             self._frontier.give_up_project(project)
             self._record(project, None, None, failure)
@@ -987,7 +1032,7 @@ class AsyncScan(Generic[T]):
             await place.inquiry.wait()
             return None
         answered = place.inquiry = anyio.Event()
-        await self._pause()
+        await self._pause(place if isinstance(place, _Project) else place.project)
         self._requests += 1
         try:
             await ask()
@@ -1006,7 +1051,7 @@ class AsyncScan(Generic[T]):
         walk = Walk(source, 0)
         with suppress(ContainerRegistryError):
             while missing and not walk.done:
-                await self._pause()
+                await self._pause(project)
                 self._requests += 1
                 page = walk.feed(await source.read(walk.offset, size))
                 for registry in page.items:

@@ -22,6 +22,7 @@ from registry_async import (
     ClientClosedError,
     NotFoundError,
     PermissionDeniedError,
+    RateLimitedError,
     RequestTimeoutError,
     RetryPolicy,
     ScanError,
@@ -163,7 +164,7 @@ async def test_every_image_is_given_once_whatever_comes_first(seed: int) -> None
                 number += size
 
         async def dawdle(_: SeenRequest) -> None:
-            for _ in range(random.choice([0, 0, 1, 5, 40])):
+            for _turn in range(random.choice([0, 0, 1, 5, 40])):
                 await asyncio.sleep(0)
 
         server.on_request = dawdle
@@ -359,6 +360,46 @@ async def test_max_rate_spaces_requests_and_their_repeats() -> None:
         assert len(moments) == 1 + 2 + 6 + 2
         # Ten intervals of a quarter of a second; fewer would be too fast, more too slow.
         assert clock.slept == pytest.approx(2.5)
+
+
+async def test_a_limit_on_requests_costs_no_image() -> None:
+    async with StrictServer(check_answers=False) as server:
+        server.populate(registries=10, repositories=20, images=1)
+        window, passed = 0.0, 0
+
+        async def limit(_: SeenRequest) -> Reply | None:
+            nonlocal window, passed
+            now = asyncio.get_running_loop().time()
+            if now - window >= 0.05:
+                window, passed = now, 0
+            passed += 1
+            # Far less gets through than the scan would like to ask for.
+            return (
+                Reply(429, {"error": "Slow down."}, {"Retry-After": "0.05"})
+                if passed > 20
+                else None
+            )
+
+        server.on_request = limit
+        retry = RetryPolicy(attempts=2)
+        client = AsyncRegistryClient(token=server.token, base_url=server.base_url, retry=retry)
+        with anyio.fail_after(LIMIT):
+            async with client, client.scan(concurrency=32) as found:
+                images = Counter([key(each) async for each in found])
+                assert found.complete, found.errors
+        assert images == truth(server)
+
+
+async def test_a_service_that_only_says_slow_down_is_given_up() -> None:
+    clock = FakeClock()
+    async with StrictServer() as server, client_of(server, clock=clock) as client:
+        server.populate(registries=50, repositories=5, images=1)
+        server.on_request = failing(lambda request: "repositories" in request.target, 429)
+        async with client.scan(concurrency=4) as found:
+            assert [each async for each in found] == []
+        assert found.errors[-1].registry is None
+        assert {type(error.error) for error in found.errors} == {RateLimitedError}
+        assert len(found.errors) <= 4
 
 
 # -- memory, and leaving early
@@ -618,6 +659,32 @@ async def test_a_repository_that_vanishes_is_told_from_a_registry_that_does() ->
         (error,) = found.errors
         assert error.repository is not None
         assert error.repository.name == "team-0/app-0003"
+
+
+async def test_a_page_that_is_of_no_use_any_more_may_fail() -> None:
+    async with serving(paging=Paging(cap=10), check_answers=False) as (server, client):
+        server.add_registry("one").add_repository("app", [make_image(n) for n in range(100)])
+        replanned = asyncio.Event()
+
+        async def misbehave(request: SeenRequest) -> Reply | None:
+            offset = int(dict(part.split("=") for part in request.query.split("&"))["offset"])
+            if not lists_images(request):
+                return None
+            if offset == 10:
+                server.paging.cap = 7
+            elif offset in (20, 30):
+                # Asked for before the service gave less: wanted no more, and bound to fail.
+                await replanned.wait()
+                return Reply(500, {"error": "Late."})
+            elif offset == 17:
+                replanned.set()
+            return None
+
+        server.on_request = misbehave
+        async with client.scan(concurrency=3) as found:
+            images = Counter([key(each) async for each in found])
+            assert found.complete, found.errors
+        assert images == truth(server)
 
 
 @pytest.mark.parametrize("name", ["..", "a//b", "a/../b"])
