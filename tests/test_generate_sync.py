@@ -366,7 +366,7 @@ CHANGES: Final = {
         '"JsonValue", "scan"]',
         '"JsonValue", "look", "scan"]',
         "\n@overload\ndef scan(",
-        '\ndef look(at: AsyncRegistryClient) -> AsyncScan:\n    """Look."""\n\n@overload\ndef scan(',
+        '\ndef look(at: AsyncRegistryClient) -> AsyncScan:\n    """L."""\n\n@overload\ndef scan(',
         "does not begin with clients",
     ),
 }
