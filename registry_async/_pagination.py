@@ -70,8 +70,9 @@ class Walk(Generic[T]):
     """Decide what to read next, and what is new in what was read. It reads nothing itself.
 
     The service may cap the limit, so the next offset counts the items that came; the end is
-    where the latest total says, or an empty page where there is no total. A list that changes
-    while it is read repeats items at the seams, so each page is compared with the two before.
+    where the latest total says, or an empty page where there is no total or it cannot be right.
+    A list that changes while it is read repeats items at the seams, so each page is compared
+    with the two before.
     """
 
     def __init__(self, source: PageSource[T], offset: int) -> None:
@@ -81,6 +82,8 @@ class Walk(Generic[T]):
         self._previous: tuple[frozenset[Hashable], ...] = ()
         self._previous_size = 0
         self._repeated = False
+        self._start = offset
+        self._given = 0
 
     def feed(self, page: RawPage[T]) -> Page[T]:
         """Take the page that was read at ``offset`` and return what is new in it.
@@ -100,8 +103,12 @@ class Walk(Generic[T]):
             self.done = True
             return Page((), offset, total)
         self.offset = offset + len(items)
-        self.done = total is not None and self.offset >= total
         fresh = self._new_items(items)
+        self._given += len(fresh)
+        # Where items came twice, others may have moved beyond the total, and a total that its
+        # own page goes beyond is none: the end is an empty page then.
+        complete = total is not None and self._given >= total - self._start
+        self.done = complete and self.offset == total
         self._check_progress(len(items), repeated=not fresh)
         return Page(tuple(fresh), offset, total)
 
@@ -122,10 +129,10 @@ class Walk(Generic[T]):
         # One item inserted before a page of one repeats all of it, and items inserted before a
         # short last page may; a full page of repeats means that every page is the same.
         full = size >= self._previous_size
-        excusable = size == 1 and not self._repeated and not self.done
+        excusable = not self._repeated and not self.done and (size == 1 or not full)
         self._previous_size = max(size, self._previous_size)
         self._repeated = repeated
-        if repeated and full and not excusable:
+        if repeated and not excusable:
             raise UnexpectedResponseError(
                 "the service gave the same items for another offset: it ignores paging"
             )
@@ -210,7 +217,7 @@ class AsyncPaginator(Generic[T]):
         """
         if self._source.counts:
             smallest = await self._source.read(0, 1)
-            if smallest.total is not None:
+            if smallest.total is not None and smallest.total >= len(smallest.items):
                 return smallest.total
             if not smallest.items:
                 return 0
