@@ -89,6 +89,9 @@ class _Call:
 
     def end(self, _: object = None) -> None:
         """Wake the thread that waits; on the loop's thread."""
+        # The weak references of asyncio to the task are not to be called in a thread that can be
+        # interrupted.
+        self._task = None
         if self in self._thread.calls:
             self._thread.calls.discard(self)
             self._done.release()
