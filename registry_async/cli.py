@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -249,23 +249,31 @@ def _write_csv(report: "ScanReport", file: TextIO) -> None:
 
 
 def _sandbox(options: argparse.Namespace) -> int:
-    # Ended the same way by those who send it away politely.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(_serve(options))
     except KeyboardInterrupt:
-        print("\nThe sandbox has ended.", file=sys.stderr)
+        # Where the event loop cannot take signals, Ctrl-C comes this way.
+        _say_that_it_ended()
     return _WHOLE
 
 
 async def _serve(options: argparse.Namespace) -> None:
     from registry_async.sandbox import Sandbox
 
+    ended = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(each, ended.set)
     async with Sandbox(seed=not options.empty, port=options.port) as sandbox:
-        print("The sandbox serves until Ctrl-C. To use it:\n", flush=True)
+        print("The sandbox serves until Ctrl-C. To use it:\n")
         print(f"  export REGISTRY_BASE_URL={sandbox.base_url}")
         print(f"  export REGISTRY_TOKEN={sandbox.token}", flush=True)
-        await asyncio.Event().wait()
+        await ended.wait()
+    _say_that_it_ended()
+
+
+def _say_that_it_ended() -> None:
+    print("\nThe sandbox has ended.", file=sys.stderr)
 
 
 if __name__ == "__main__":
