@@ -1,0 +1,132 @@
+"""What the package gives to the world, and what it does not do while it is imported."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Final
+
+import pytest
+
+import registry_async
+
+HEAVY: Final = (
+    "aiohttp",
+    "rich",
+    "pandas",
+    "matplotlib",
+    "distributed",
+    "numpy",
+    "msgspec",
+    "orjson",
+)
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    names = list(registry_async.__all__)
+    assert names == sorted(names)
+    assert len(names) == len(set(names))
+    for name in names:
+        assert getattr(registry_async, name) is not None
+
+
+def test_nothing_public_is_left_out() -> None:
+    public = {
+        name
+        for name, value in vars(registry_async).items()
+        if not name.startswith("_")
+        and str(getattr(value, "__module__", "")).startswith("registry_async")
+    }
+    assert public <= set(registry_async.__all__)
+    # The others are imported when somebody asks for them.
+    for name in set(registry_async.__all__) - public - {"__version__"}:
+        assert getattr(registry_async, name).__module__.startswith("registry_async")
+
+
+def test_a_star_import_gives_exactly_the_public_names() -> None:
+    namespace: dict[str, object] = {}
+    exec("from registry_async import *", namespace)
+    del namespace["__builtins__"]
+    assert set(namespace) == set(registry_async.__all__)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AsyncRegistryClient",
+        "RegistryClient",
+        "AsyncPaginator",
+        "Paginator",
+        "Page",
+        "RetryPolicy",
+        "StaticToken",
+        "KeystonePassword",
+        "KeystoneApplicationCredential",
+        "scan",
+        "ScannedImage",
+        "ScanError",
+        "ScanReport",
+        "ContainerRegistryError",
+        "ApiError",
+        "WaitTimeoutError",
+        "Registry",
+        "Repository",
+        "Image",
+        "Layer",
+        "Cluster",
+        "GarbageSize",
+        "CleanupResult",
+        "Token",
+        "IssuedToken",
+        "TokenScope",
+        "TokenV1",
+        "DockerConfig",
+        "DockerAuth",
+        "RegistryStatus",
+        "RepositoryType",
+        "TokenStatus",
+        "SortOrder",
+    ],
+)
+def test_what_users_type_is_there(name: str) -> None:
+    assert name in registry_async.__all__
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in registry_async.__all__:
+        value = getattr(registry_async, name)
+        if not isinstance(value, type) and not callable(value):
+            continue
+        lines = (inspect.getdoc(value) or "").splitlines()
+        assert lines, name
+        assert lines[0].endswith("."), f"{name}: {lines[0]}"
+        if isinstance(value, type):
+            for method, member in vars(value).items():
+                if not method.startswith("_") and (
+                    inspect.isfunction(member) or isinstance(member, property | classmethod)
+                ):
+                    assert inspect.getdoc(member), f"{name}.{method}"
+
+
+@pytest.mark.parametrize("module", ["registry_async", "registry_async.errors"])
+def test_an_import_does_not_pay_for_what_it_may_not_need(module: str) -> None:
+    program = f"import sys, {module}; print(*(n for n in {HEAVY!r} if n in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert registry_async.__version__ == version("registry-async")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = registry_async.nonsense  # type: ignore[attr-defined]
