@@ -660,7 +660,7 @@ class Writer:
         self.use(Origin(package, name))
         wrapped = Call(self._target(module, function, f"{name}.{function.name}"), passed)
         face = self._face(module, function, wrapped)
-        result = Call(face.function, (wrapped, f"{self.support('shared_lease')}(every)"))
+        result = Call(face.function, (wrapped, f"*{self.support('leases')}(every)"))
         return [*lines, f"    every = list({several})", *_lay_out(result, 4, "return ")]
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "Facade",
     "SyncIterator",
     "any_overload",
-    "shared_lease",
+    "leases",
     "unwrap",
 ]
 
@@ -134,16 +134,16 @@ def unwrap(clients: Iterable[BaseClient]) -> "list[AsyncRegistryClient]":
     return [client._async for client in clients]  # pyright: ignore[reportPrivateUsage]
 
 
-def shared_lease(clients: Iterable[BaseClient]) -> Lease | None:
-    """Return a lease for work over several clients, which share one event loop anyway.
+def leases(clients: Iterable[BaseClient]) -> list[Lease]:
+    """Return the leases of the clients.
 
     Raises:
         ClientClosedError: One of them is closed.
     """
-    leases = [client._lease for client in clients]  # pyright: ignore[reportPrivateUsage]
-    for lease in leases:
+    found = [client._lease for client in clients]  # pyright: ignore[reportPrivateUsage]
+    for lease in found:
         lease.check_open()
-    return leases[0] if leases else None
+    return found
 
 
 class BasePaginator(Facade[AsyncPaginator[T]], Generic[T]):
@@ -180,16 +180,18 @@ class BasePaginator(Facade[AsyncPaginator[T]], Generic[T]):
 class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
     """Iteration, as many items at a time as came in one page."""
 
-    def __init__(self, wrapped: AsyncScan[T], lease: Lease | None) -> None:
+    def __init__(self, wrapped: AsyncScan[T], *leases: Lease) -> None:
         # A scan over no clients at all has none to run on.
-        self._own = Lease(self, _nothing) if lease is None else None
-        lease = lease or self._own
-        assert lease is not None
-        super().__init__(wrapped, lease)
+        self._own = None if leases else Lease(self, _nothing)
+        self._leases = leases
+        super().__init__(wrapped, self._own or leases[0])
         self._found: Iterator[T] = iter(())
-        self._pages = SyncIterator(wrapped.batches(), lease)
+        self._pages = SyncIterator(wrapped.batches(), self._lease)
 
     def __enter__(self) -> Self:
+        # All clients run on one loop. Each must know that it is used, and has to be closed there.
+        for lease in self._leases:
+            lease.run(_nothing)
         self._lease.run(self._async.__aenter__)
         return self
 

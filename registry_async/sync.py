@@ -35,7 +35,7 @@ from registry_async._sync_support import (
     Facade,
     SyncIterator,
     any_overload,
-    shared_lease,
+    leases,
     unwrap,
 )
 from registry_async.client import (
@@ -1342,5 +1342,5 @@ def scan(
             on_progress=on_progress,
             progress=progress,
         ),
-        shared_lease(every),
+        *leases(every),
     )
