@@ -10,6 +10,8 @@ import pytest
 
 from registry_async.sandbox import Sandbox
 
+# What asyncio's debug mode says of a busy machine, not of the program.
+SLOW_STEP = re.compile(r"^Executing <.* took [\d.]+ seconds\n", re.MULTILINE)
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -31,7 +33,7 @@ def run(command: list[str], sandbox: Sandbox, cwd: Path) -> str:
         command, env=environment(sandbox), cwd=cwd, capture_output=True, text=True, timeout=120
     )
     assert finished.returncode == 0, finished.stderr
-    assert finished.stderr == ""
+    assert SLOW_STEP.sub("", finished.stderr) == ""
     return finished.stdout
 
 
