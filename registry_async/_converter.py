@@ -76,10 +76,10 @@ _WIRE_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
 }
 _ZERO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# `fromisoformat` takes more than RFC 3339: weeks, times without a zone, the 24th hour.
+# The form of RFC 3339; `fromisoformat` sees to the digits, but takes many more forms, and from
+# Python 3.13 on a 24th hour.
 _DATE_TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
-    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"....-..-..T(?!24)..:..:..(?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 ).fullmatch
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]").search
 
@@ -192,9 +192,12 @@ def _time(value: object, _: object = None) -> datetime | None:
     if type(value) is not str:
         _wrong("a date-time", value)
     if not _DATE_TIME(value):
-        raise _Mismatch("a date-time", "another string")
+        # Small letters are rare enough to be looked for only now.
+        value = value.upper()
+        if not _DATE_TIME(value):
+            raise _Mismatch("a date-time", "another string")
     try:
-        moment = datetime.fromisoformat(value.replace("z", "Z"))
+        moment = datetime.fromisoformat(value)
         if moment.tzinfo is not UTC:
             moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
@@ -462,7 +465,7 @@ class _Writer:
         self._from_structs = from_structs
         self._pools: list[str] = []
         self._names: dict[str, Any] = {"Unusual": _Unusual}
-        made = self._made(cls, "value", pooled=False)
+        made = self._object(cls, "value")
         lines = [
             "def make_reader():",
             *_indent("share = {}.setdefault", *self._pools, "def read(value):"),
@@ -479,27 +482,33 @@ class _Writer:
         """What returns a function that makes objects."""
         return cast("Callable[[], Callable[[Any], Any]]", self._names["make_reader"])
 
-    def _made(self, cls: type, source: str, *, pooled: bool) -> list[str]:
+    def _object(self, cls: type, source: str, *, pooled: bool = False) -> list[str]:
         """Write what leaves an object made of ``source`` in ``made``."""
         name, double = cls.__name__, f"{cls.__name__}_double"
-        variables = {rule: f"{name}_{rule.name}" for rule in _rules(cls)}
+        values = {rule.name: f"{name}_{rule.name}" for rule in _rules(cls)}
         self._names |= {name: cls, double: _double(cls)}
-        lines = [line for rule, it in variables.items() for line in self._value(rule, it, source)]
+        read = [
+            line for rule in _rules(cls) for line in self._value(rule, values[rule.name], source)
+        ]
         make = [
             f"made = {double}()",
-            *(f"made.{rule.name} = {it}" for rule, it in variables.items()),
+            *(f"made.{field} = {value}" for field, value in values.items()),
             f"made.__class__ = {name}",
         ]
         if not pooled:
-            return lines + make
-        # Types are checked before the look-up, so no 1.0 or True passes for an equal 1.
+            return read + make
+        # The first field tells objects apart; to hash a tuple of all would take longer. Should
+        # two be told apart by more than that, only one of them is shared.
+        first, *others = values
         self._pools += [f"{name}_pool = {{}}", f"{name}_known = {name}_pool.get"]
+        differs = " or ".join(f"made.{field} != {values[field]}" for field in others)
         return [
-            *lines,
-            f"key = ({', '.join(variables.values())},)",
-            f"made = {name}_known(key)",
+            *read,
+            f"made = {name}_known({values[first]})",
             "if made is None:",
-            *_indent(*make, f"{name}_pool[key] = made"),
+            *_indent(*make, f"{name}_pool[{values[first]}] = made"),
+            f"elif {differs or False}:",
+            *_indent(*make),
         ]
 
     def _value(self, rule: _Rule, it: str, source: str) -> list[str]:
@@ -546,7 +555,7 @@ class _Writer:
             return [
                 "elements = []",
                 f"for element in {it}:",
-                *_indent(*self._made(part, "element", pooled=True), "elements.append(made)"),
+                *_indent(*self._object(part, "element", pooled=True), "elements.append(made)"),
                 f"{it} = tuple(elements)",
             ]
         if self._from_structs:

@@ -486,6 +486,11 @@ def test_times_are_aware_and_in_utc(text: str, expected: datetime | None) -> Non
         "2022-05-17T22:37:17+0300",
         "2022-05-17T22:37:17+03",
         "2022-05-17T22:37:17+24:00",
+        "2022-05-17T22:37:17+05:60",
+        "2022-05-17T22:37:17+05:3x",
+        "2022-05-17T22:3x:17Z",
+        "2022-05-17T22:37:60Z",
+        "2022-05-17T22:37:17.1x3Z",
         "2022-05-17T22:37:17+03:00:30",
         "2022-02-30T00:00:00Z",
         "2022-13-01T00:00:00Z",
@@ -897,7 +902,9 @@ def test_an_expiration_beyond_the_calendar_is_refused() -> None:
 @settings(deadline=None)
 def test_expirations_come_back_as_they_were_sent(moment: datetime | None) -> None:
     token = TOKEN | {"expiration": encode_expiration(moment)}
-    assert decode(encode_body(token), Token).expires_at == moment
+    found = decode(encode_body(token), Token).expires_at
+    # Times in zones where the clocks change are at times equal to no other.
+    assert found == (moment and moment.astimezone(UTC))
 
 
 def test_bodies_are_compact_and_utf_8() -> None:
