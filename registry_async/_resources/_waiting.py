@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from registry_async._converter import decode
 from registry_async._resources._base import Resource
-from registry_async.errors import ConflictError, NotFoundError, ServerError
+from registry_async.errors import (
+    ConflictError,
+    ConnectionFailedError,
+    NotFoundError,
+    RequestTimeoutError,
+    ServerError,
+)
 from registry_async.models import Registry, RegistryStatus
 
 if TYPE_CHECKING:
@@ -123,7 +129,11 @@ async def outlast_collection(
         conflict = isinstance(failure, ConflictError)
         if not conflict and not (removes and failure.status in _COLLECTION_FAILURES):
             break
-        collecting = await watch.collecting(registry_id)
+        try:
+            collecting = await watch.collecting(registry_id)
+        except (ServerError, ConnectionFailedError, RequestTimeoutError):
+            # Nothing is learned from a look that fails; the refusal itself says more.
+            collecting = conflict
         # A collection may end between the refusal and the look: that refusal is still its own.
         if not collecting and not (
             conflict and (refused_by_collection or "garbage" in failure.message.lower())
