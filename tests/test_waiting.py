@@ -1,8 +1,9 @@
-"""Waits for statuses, and for garbage collections to get out of the way, on a clock of the test's."""
+"""Waits for statuses and for garbage collections to end, on a clock of the test's."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -73,7 +74,7 @@ def client_of(server: FaultServer, clock: FakeClock, **options: Any) -> AsyncReg
 
 
 def gaps(looks: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(looks, looks[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(looks)]
 
 
 # -- statuses
