@@ -980,8 +980,11 @@ class AsyncScan(Generic[T]):
         project, work = task.project, task.work
         if isinstance(failure, PermissionDeniedError) and work is not None:
             failure = await self._judge_refusal(project, failure)
-        elif isinstance(failure, NotFoundError) and work is not None and task.repository:
-            absence = await self._inquire(work, partial(project.registries.get, work.registry.id))
+        elif isinstance(failure, NotFoundError) and work is not None:
+            absence: Exception | None = failure
+            if task.repository is not None:
+                get = partial(project.registries.get, work.registry.id)
+                absence = await self._inquire(work, get)
             if isinstance(absence, NotFoundError) and not work.ended:
                 self._frontier.give_up(work)
                 self._record(project, work, None, absence)

@@ -644,6 +644,27 @@ async def test_pages_before_a_bad_one_are_given() -> None:
         assert len(found.errors) == 1
 
 
+@pytest.mark.parametrize("page_size", [2, 100])
+@pytest.mark.parametrize("moment", range(1, 10, 2))
+async def test_a_registry_that_vanishes_is_one_error(page_size: int, moment: int) -> None:
+    async with serving() as (server, client):
+        server.populate(registries=2, repositories=9, images=1)
+        gone, well = server.registries
+
+        async def vanish(_: SeenRequest) -> None:
+            if sum(gone in request.target for request in server.requests) >= moment:
+                server.registries.pop(gone, None)
+
+        server.on_request = vanish
+        async with client.scan(concurrency=4, page_size=page_size) as found:
+            images = Counter([each.registry.id async for each in found])
+        assert images[well] == 9
+        (error,) = found.errors
+        assert isinstance(error.error, NotFoundError)
+        assert error.registry is not None
+        assert (error.registry.id, error.repository) == (gone, None)
+
+
 async def test_a_repository_that_vanishes_is_told_from_a_registry_that_does() -> None:
     async with serving() as (server, client):
         server.populate(registries=1, repositories=6, images=1)
