@@ -396,6 +396,40 @@ def test_calls_and_closes_of_many_threads_lose_nobody() -> None:
     assert loop_threads() == []
 
 
+def test_a_call_that_meets_a_close_ends_in_one_way_or_the_other() -> None:
+    for _ in range(30):
+        lease = Lease(Client(), nothing)
+        calling = threading.Barrier(5)
+
+        def call(lease: Lease = lease, calling: threading.Barrier = calling) -> None:
+            lease.run(nothing)
+            calling.wait()
+            with contextlib.suppress(ClientClosedError):
+                while True:
+                    assert lease.run(answer) == 42
+
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        calling.wait()
+        lease.close()
+        for thread in threads:
+            thread.join()
+    assert loop_threads() == []
+
+
+def test_the_threads_of_the_loops_executor_end_with_it() -> None:
+    before = threading.active_count()
+    lease = Lease(Client(), nothing)
+
+    async def elsewhere() -> int:
+        return await asyncio.get_running_loop().run_in_executor(None, threading.get_ident)
+
+    assert lease.run(elsewhere) != lease.run(thread_id)
+    lease.close()
+    assert threading.active_count() == before
+
+
 def test_a_loop_that_was_stopped_from_within_ends_calls_and_is_replaced() -> None:
     lease = Lease(Client(), nothing)
 
@@ -486,6 +520,7 @@ def start(script: str, *arguments: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SCRIPTS.parents[1])},
+        start_new_session=True,
     )
 
 
@@ -495,7 +530,8 @@ def run(script: str, *arguments: str) -> tuple[list[str], str]:
         try:
             output, errors = process.communicate(timeout=HANG)
         except subprocess.TimeoutExpired:
-            process.kill()
+            # Forked children would keep the pipes open.
+            os.killpg(process.pid, signal.SIGKILL)
             raise
     assert process.returncode == 0, errors
     return output.splitlines(), errors
