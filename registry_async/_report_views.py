@@ -5,10 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from io import BytesIO
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from attrs import fields, frozen
 
+from registry_async._display import size_text, visible
 from registry_async._report import (
     ImageSummary,
     RegistryTotals,
@@ -28,22 +31,9 @@ _ROWS: Final = 40
 _ERRORS: Final = 10
 # From this percentage on, a registry's quota is worth a word.
 _FULL: Final = 90.0
-_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _HEADINGS: Final = ("registry", "repository", "images", "untagged", "size", "last push")
 # Which columns hold numbers, and are aligned to the right.
 _NUMBERS: Final = frozenset({2, 3, 4})
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes for people: ``1.4 GiB``."""
-    amount, unit = float(abs(size)), "B"
-    for larger in _UNITS:
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1024, larger
-    sign = "-" if size < 0 else ""
-    decimals = 0 if unit == "B" or amount >= 99.95 else 1
-    return f"{sign}{amount:.{decimals}f} {unit}"
 
 
 def count_text(count: int) -> str:
@@ -59,14 +49,6 @@ def count_of(count: int, one: str, many: str | None = None) -> str:
 def date_text(moment: datetime | None) -> str:
     """Return a time for people, to the day, in UTC."""
     return "-" if moment is None else f"{moment:%Y-%m-%d}"
-
-
-def visible(text: str) -> str:
-    """Return text in which nothing can steer a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 @frozen
@@ -309,16 +291,24 @@ def figure(report: ScanReport) -> "Figure":
         ) from None
     ranked = sorted(report.repositories, key=lambda row: (-row.total_size, _place(row)))
     shown, rest = ranked[:_BARS], ranked[_BARS:]
-    # Made without pyplot, which would keep every figure of the process alive.
-    drawn = Figure(figsize=(12, max(3.2, 1.6 + 0.3 * len(shown))), layout="constrained")
-    # matplotlib's types leave much open; Any says so once.
-    panels: Any = drawn.subplots(1, 2, width_ratios=[3, 2])
-    sizes, ages = panels
+    # Made without pyplot, which would keep every figure of the process alive. matplotlib's types
+    # leave much open; Any says so once.
+    drawn: Any = Figure(figsize=(12, max(3.2, 1.6 + 0.3 * len(shown))), layout="constrained")
+    sizes, ages = drawn.subplots(1, 2, width_ratios=[3, 2])
     _draw_sizes(sizes, shown, rest)
     _draw_ages(ages, report)
-    return drawn
+    # Notebooks know figures only once pyplot was imported.
+    drawn._repr_png_ = MethodType(_png, drawn)
+    return cast("Figure", drawn)
 
 
+def _png(drawn: Any) -> bytes:
+    file = BytesIO()
+    drawn.savefig(file, format="png")
+    return file.getvalue()
+
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _BARS: Final = 20
 _TAGGED: Final = "#4477aa"
 _UNTAGGED: Final = "#ee8866"
@@ -347,11 +337,8 @@ def _draw_sizes(
         _draw_nothing(axes)
         return
     # Round ticks are round in the unit that they are written in.
-    unit, scale = "B", 1
-    for larger in _UNITS:
-        if shown[0].total_size / scale < 1024:
-            break
-        unit, scale = larger, scale * 1024
+    unit = size_text(shown[0].total_size).partition(" ")[2]
+    scale = 1024 ** _UNITS.index(unit)
     labels = [_shorten(f"{row.registry}/{row.repository}", 44) for row in shown]
     tagged = [(row.total_size - row.untagged_size) / scale for row in shown]
     untagged = [row.untagged_size / scale for row in shown]
@@ -492,9 +479,9 @@ def html_fragment(report: ScanReport) -> str:
 
 def _html_facts(report: ScanReport) -> str:
     facts = (
-        (count_text(report.registry_count), "registries"),
-        (count_text(report.repository_count), "repositories"),
-        (count_text(report.image_count), "images"),
+        count_of(report.registry_count, "registry", "registries").split(" "),
+        count_of(report.repository_count, "repository", "repositories").split(" "),
+        count_of(report.image_count, "image").split(" "),
         (count_text(report.untagged_count), "without a tag"),
         (size_text(report.total_size), "in all images"),
         (size_text(report.unique_size), "each layer once"),
