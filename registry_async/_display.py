@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
+    "UNITS",
     "Bar",
     "ResultList",
     "html_table",
@@ -28,7 +29,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # So many rows say what a list is like; a notebook with more is slow.
 _ROWS: Final = 50
 # Enough of a digest to tell it from others, as docker shows it.
@@ -40,7 +41,7 @@ _SIZES: Final = frozenset({"size", "size_limit", "non_referenced", "untagged", "
 def size_text(size: int) -> str:
     """Return a number of bytes for people: ``1.4 GiB``."""
     amount, unit = float(abs(size)), "B"
-    for larger in _UNITS:
+    for larger in UNITS:
         if amount < 999.5:
             break
         amount, unit = amount / 1024, larger

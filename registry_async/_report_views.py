@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from attrs import fields, frozen
 
-from registry_async._display import size_text, visible
+from registry_async._display import UNITS, size_text, visible
 from registry_async._report import (
     ImageSummary,
     RegistryTotals,
@@ -308,7 +308,7 @@ def _png(drawn: Any) -> bytes:
     return file.getvalue()
 
 
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _BARS: Final = 20
 _TAGGED: Final = "#4477aa"
 _UNTAGGED: Final = "#ee8866"
@@ -338,7 +338,7 @@ def _draw_sizes(
         return
     # Round ticks are round in the unit that they are written in.
     unit = size_text(shown[0].total_size).partition(" ")[2]
-    scale = 1024 ** _UNITS.index(unit)
+    scale = 1024 ** UNITS.index(unit)
     labels = [_shorten(f"{row.registry}/{row.repository}", 44) for row in shown]
     tagged = [(row.total_size - row.untagged_size) / scale for row in shown]
     untagged = [row.untagged_size / scale for row in shown]
