@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from html import escape
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from registry_async._display import ResultList
+from registry_async._display import html_table
 from registry_async._pagination import AsyncPaginator, Page
 from registry_async._portal import Lease
 from registry_async._scan import AsyncScan
@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# So many rows of the first page say what a list is like.
+_ROWS: Final = 50
 W = TypeVar("W")
 
 
@@ -172,9 +175,9 @@ class BasePaginator(Facade[AsyncPaginator[T]], Generic[T]):
         except Exception as error:  # noqa: BLE001 - to show an object must not break a notebook
             return f"<pre>{escape(f'{self!r}: {type(error).__name__}: {error}')}</pre>"
         item_type = self._async._item_type  # pyright: ignore[reportPrivateUsage]
-        table = ResultList(item_type, page.items)._repr_html_()  # pyright: ignore[reportPrivateUsage]
-        total = "an unknown number" if page.total is None else str(page.total)
-        return f"{table}<p>{len(page.items)} of {total}</p>"
+        shown = page.items[:_ROWS]
+        total = "an unknown number" if page.total is None else f"{page.total:,}"
+        return f"{html_table(shown, item_type)}<p>{len(shown):,} of {total}</p>"
 
 
 class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
