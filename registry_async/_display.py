@@ -29,7 +29,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # So many rows say what a list is like; a notebook with more is slow.
 _ROWS: Final = 50
 # Enough of a digest to tell it from others, as docker shows it.
@@ -40,13 +40,13 @@ _SIZES: Final = frozenset({"size", "size_limit", "non_referenced", "untagged", "
 
 def size_text(size: int) -> str:
     """Return a number of bytes for people: ``1.4 GiB``."""
-    amount, unit = float(abs(size)), "B"
-    for larger in UNITS:
+    amount, unit = float(abs(size)), UNITS[0]
+    for larger in UNITS[1:]:
         if amount < 999.5:
             break
         amount, unit = amount / 1024, larger
     sign = "-" if size < 0 else ""
-    decimals = 0 if unit == "B" or amount >= 99.95 else 1
+    decimals = 0 if unit == UNITS[0] or amount >= 99.95 else 1
     return f"{sign}{amount:.{decimals}f} {unit}"
 
 

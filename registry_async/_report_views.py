@@ -308,7 +308,6 @@ def _png(drawn: Any) -> bytes:
     return file.getvalue()
 
 
-UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _BARS: Final = 20
 _TAGGED: Final = "#4477aa"
 _UNTAGGED: Final = "#ee8866"

@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 import pytest
 
+from registry_async import _portal
 from registry_async._portal import Lease
 from registry_async.errors import ClientClosedError
 
@@ -396,7 +397,37 @@ def test_calls_and_closes_of_many_threads_lose_nobody() -> None:
     assert loop_threads() == []
 
 
-def test_a_call_that_meets_a_close_ends_in_one_way_or_the_other() -> None:
+def test_a_call_that_refuses_to_end_does_not_keep_its_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_portal, "_PATIENCE", 0.1)
+    lease = Lease(Client(), nothing)
+    started = threading.Event()
+    seen: list[str] = []
+
+    async def stubborn() -> None:
+        started.set()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    def call() -> None:
+        try:
+            lease.run(stubborn)
+        except ClientClosedError as error:
+            seen.append(str(error))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    started.wait()
+    lease.close()
+    thread.join()
+    assert seen == ["the Client was closed during the call"]
+
+
+def test_a_call_that_meets_a_close_ends_in_one_way_or_the_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     for _ in range(30):
         lease = Lease(Client(), nothing)
         calling = threading.Barrier(5)
@@ -416,6 +447,8 @@ def test_a_call_that_meets_a_close_ends_in_one_way_or_the_other() -> None:
         for thread in threads:
             thread.join()
     assert loop_threads() == []
+    # Nor does a call begin on a loop that is about to be closed.
+    assert caplog.messages == []
 
 
 def test_the_threads_of_the_loops_executor_end_with_it() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 import pandas
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -565,9 +566,8 @@ async def test_the_plot_draws_the_largest_repositories_and_the_ages(
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     sizes, ages = figure.axes
     bars = min(repositories, 20)
-    assert sum(widths(sizes)) == pytest.approx(
-        sum(sorted(row.total_size for row in report.repositories)[-bars:]) / 1024**2 if bars else 0
-    )
+    drawn = sum(sorted(row.total_size for row in report.repositories)[-bars:]) if bars else 0
+    assert sum(widths(sizes)) == pytest.approx(drawn / 1024**2)
     assert sum(heights(ages)) == report.image_count
     assert ("280 others" in sizes.get_xlabel()) == (repositories == 300)
     labels = [label.get_text() for label in sizes.get_yticklabels()]
@@ -578,6 +578,17 @@ async def test_the_plot_takes_any_name(hostile: ScanReport, tmp_path: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hostile.plot().savefig(tmp_path / "plot.png")
+
+
+async def test_a_notebook_shows_the_plot_and_the_report() -> None:
+    report = await report_of(1)
+    # IPython's own code is untyped.
+    formatter: Any = DisplayFormatter()
+    shown, _ = formatter.format(report.plot())
+    assert shown["image/png"].startswith(b"\x89PNG")
+    shown, _ = formatter.format(report)
+    assert "team-0/app-0000" in shown["text/html"]
+    assert repr(report) in shown["text/plain"]
 
 
 async def test_ages_of_many_years_are_drawn_by_year() -> None:

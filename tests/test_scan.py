@@ -968,6 +968,18 @@ async def test_progress_goes_from_nothing_to_everything() -> None:
         assert [now.images for now in seen] == sorted(now.images for now in seen)
 
 
+async def test_a_bar_shows_how_many_repositories_are_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with serving() as (server, client):
+        server.populate(registries=2, repositories=3, images=1)
+        report = await client.scan_report(progress=True)
+        assert report.image_count == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "6/6" in err
+
+
 async def test_an_error_of_the_callers_callback_reaches_the_caller() -> None:
     def fail(_: ScanProgress) -> None:
         raise LookupError("the callback's own")

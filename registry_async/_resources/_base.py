@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from registry_async._converter import ListPage, encode_body
+from registry_async._converter import ListPage, decode, decode_list, encode_body
 from registry_async._pagination import (
     DEFAULT_PAGE_SIZE,
     AsyncPaginator,
@@ -45,6 +45,29 @@ class Decoder(Protocol[T_co]):
     """A function of the converter that reads one kind of answer."""
 
     def __call__(self, body: bytes, *, method: str, url: str) -> T_co: ...
+
+
+def decoder_of(shape: type[T]) -> Decoder[T]:
+    """Return what reads an answer that is one object."""
+
+    def read(body: bytes, *, method: str, url: str) -> T:
+        return decode(body, shape, method=method, url=url)
+
+    return read
+
+
+def list_decoder_of(item: type[T], *, key: str | None) -> Decoder[ListPage[T]]:
+    """Return what reads an answer of a list operation.
+
+    Args:
+        item: The model of the items, or ``str``.
+        key: The name of the array on the wire; None where the answer is the array itself.
+    """
+
+    def read(body: bytes, *, method: str, url: str) -> ListPage[T]:
+        return decode_list(body, item, key=key, method=method, url=url)
+
+    return read
 
 
 class Resource:

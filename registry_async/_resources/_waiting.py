@@ -1,12 +1,10 @@
 """Wait for statuses, and for garbage collections to get out of the way."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from registry_async._converter import decode
-from registry_async._resources._base import Resource
+from registry_async._resources._base import Resource, decoder_of
 from registry_async.errors import (
     ConflictError,
     ConnectionFailedError,
@@ -81,9 +79,7 @@ class RegistryWatch(Resource):
 
     async def get(self, registry_id: str) -> Registry:
         """Return the registry as it is now (operation ``getRegistry``)."""
-        return await self._fetch(
-            partial(decode, shape=Registry), "getRegistry", {"registry_id": registry_id}
-        )
+        return await self._fetch(decoder_of(Registry), "getRegistry", {"registry_id": registry_id})
 
     async def collecting(self, registry_id: str) -> bool:
         """Say whether a garbage collection runs; a registry that is gone has none."""

@@ -3,10 +3,10 @@
 from functools import partial
 from operator import attrgetter
 
-from registry_async._converter import decode_image_or_layers, decode_list
+from registry_async._converter import decode_image_or_layers
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
 from registry_async._paths import check_text
-from registry_async._resources._base import Resource, list_version, search_text
+from registry_async._resources._base import Resource, list_decoder_of, list_version, search_text
 from registry_async._resources._waiting import outlast_collection
 from registry_async.errors import UnexpectedResponseError
 from registry_async.models import Image, Layer
@@ -48,7 +48,7 @@ class AsyncImages(Resource):
         return self._paginate(
             Image,
             attrgetter("digest"),
-            partial(decode_list, item=Image, key="images" if version == 2 else None),
+            list_decoder_of(Image, key="images" if version == 2 else None),
             "listImages" if version == 2 else "listImagesV1",
             {"registry_id": registry_id, "repository": repository},
             query={"search": text},

@@ -5,10 +5,16 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
-from registry_async._converter import decode, decode_list
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
 from registry_async._paths import check_text
-from registry_async._resources._base import Resource, choice, list_version, search_text
+from registry_async._resources._base import (
+    Resource,
+    choice,
+    decoder_of,
+    list_decoder_of,
+    list_version,
+    search_text,
+)
 from registry_async._resources._waiting import (
     POLL_INTERVAL,
     WAIT_TIMEOUT,
@@ -71,7 +77,7 @@ class AsyncRegistries(Resource):
         return self._paginate(
             Registry,
             attrgetter("id"),
-            partial(decode_list, item=Registry, key="registries" if version == 2 else None),
+            list_decoder_of(Registry, key="registries" if version == 2 else None),
             "listRegistries" if version == 2 else "listRegistriesV1",
             query=query,
             counts="total" if version == 2 and query["search"] is None else None,
@@ -98,7 +104,7 @@ class AsyncRegistries(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         registry = await self._fetch(
-            partial(decode, shape=Registry),
+            decoder_of(Registry),
             "createRegistry",
             payload={"name": _check_name(name)},
         )
@@ -117,9 +123,7 @@ class AsyncRegistries(Resource):
             NotFoundError: There is no such registry.
             ContainerRegistryError: The request failed otherwise.
         """
-        return await self._fetch(
-            partial(decode, shape=Registry), "getRegistry", {"registry_id": registry_id}
-        )
+        return await self._fetch(decoder_of(Registry), "getRegistry", {"registry_id": registry_id})
 
     async def get_by_name(self, name: str) -> Registry:
         """Get the registry of a name (operation ``listRegistries``).
@@ -177,7 +181,7 @@ class AsyncRegistries(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         page = await self._fetch(
-            partial(decode_list, item=Cluster, key="clusters"),
+            list_decoder_of(Cluster, key="clusters"),
             "listClusters",
             {"registry_id": registry_id},
         )
@@ -236,7 +240,7 @@ class AsyncRegistries(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         return await self._fetch(
-            partial(decode, shape=GarbageSize), "getGarbageSize", {"registry_id": registry_id}
+            decoder_of(GarbageSize), "getGarbageSize", {"registry_id": registry_id}
         )
 
     async def wait_until_active(

@@ -4,10 +4,17 @@ from collections.abc import Iterable
 from functools import partial
 from operator import attrgetter
 
-from registry_async._converter import decode, decode_list, decode_names
+from registry_async._converter import decode_names
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
 from registry_async._paths import check_text
-from registry_async._resources._base import Resource, choice, list_version, search_text
+from registry_async._resources._base import (
+    Resource,
+    choice,
+    decoder_of,
+    list_decoder_of,
+    list_version,
+    search_text,
+)
 from registry_async._resources._waiting import outlast_collection
 from registry_async.models import CleanupResult, Repository, RepositorySortField, SortOrder
 
@@ -52,7 +59,7 @@ class AsyncRepositories(Resource):
         return self._paginate(
             Repository,
             attrgetter("name"),
-            partial(decode_list, item=Repository, key="repositories" if version == 2 else None),
+            list_decoder_of(Repository, key="repositories" if version == 2 else None),
             "listRepositories" if version == 2 else "listRepositoriesV1",
             {"registry_id": registry_id},
             query=query,
@@ -124,7 +131,7 @@ class AsyncRepositories(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         return await self._fetch(
-            partial(decode, shape=Repository),
+            decoder_of(Repository),
             "getRepository",
             {"registry_id": registry_id, "repository": repository},
         )
@@ -199,7 +206,7 @@ class AsyncRepositories(Resource):
             registry_id,
             partial(
                 self._fetch,
-                partial(decode, shape=CleanupResult),
+                decoder_of(CleanupResult),
                 "cleanupRepository",
                 {"registry_id": registry_id, "repository": repository},
                 payload={**payload, "disable_gc": bool(disable_gc)},
@@ -221,7 +228,7 @@ class AsyncRepositories(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         page = await self._fetch(
-            partial(decode_list, item=str, key=None),
+            list_decoder_of(str, key=None),
             "listTags",
             {"registry_id": registry_id, "repository": repository},
         )

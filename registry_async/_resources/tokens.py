@@ -1,10 +1,9 @@
 """Access tokens of API v2: named, scoped, with secrets that are shown once."""
 
 from datetime import datetime
-from functools import partial
 from operator import attrgetter
 
-from registry_async._converter import decode, decode_list, encode_expiration, encode_scope
+from registry_async._converter import encode_expiration, encode_scope
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
 from registry_async._paths import check_text
 from registry_async._resources._base import (
@@ -12,6 +11,8 @@ from registry_async._resources._base import (
     NotGiven,
     Resource,
     choice,
+    decoder_of,
+    list_decoder_of,
     search_text,
 )
 from registry_async.models import (
@@ -64,7 +65,7 @@ class AsyncTokens(Resource):
         return self._paginate(
             Token,
             attrgetter("id"),
-            partial(decode_list, item=Token, key="tokens"),
+            list_decoder_of(Token, key="tokens"),
             "listTokens",
             query=query,
             counts=None if filtered else "total",
@@ -89,7 +90,7 @@ class AsyncTokens(Resource):
                 have been carried out, so there may be a token without a known secret then.
         """
         return await self._fetch(
-            partial(decode, shape=IssuedToken),
+            decoder_of(IssuedToken),
             "createToken",
             payload=_properties(name, scope, expires_at),
         )
@@ -110,7 +111,7 @@ class AsyncTokens(Resource):
             ContainerRegistryError: The request failed otherwise, as with `create`.
         """
         return await self._fetch(
-            partial(decode, shape=DockerConfig),
+            decoder_of(DockerConfig),
             "createToken",
             query={"docker-config": True},
             payload=_properties(name, scope, expires_at),
@@ -127,7 +128,7 @@ class AsyncTokens(Resource):
             NotFoundError: There is no such token.
             ContainerRegistryError: The request failed otherwise.
         """
-        return await self._fetch(partial(decode, shape=Token), "getToken", {"token_id": token_id})
+        return await self._fetch(decoder_of(Token), "getToken", {"token_id": token_id})
 
     async def update(
         self,
@@ -157,7 +158,7 @@ class AsyncTokens(Resource):
         if not payload:
             raise ValueError("name, scope or expires_at must be given")
         return await self._fetch(
-            partial(decode, shape=Token), "updateToken", {"token_id": token_id}, payload=payload
+            decoder_of(Token), "updateToken", {"token_id": token_id}, payload=payload
         )
 
     async def refresh(self, token_id: str, *, expires_at: datetime | None) -> Token:
@@ -173,7 +174,7 @@ class AsyncTokens(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         return await self._fetch(
-            partial(decode, shape=Token),
+            decoder_of(Token),
             "refreshToken",
             {"token_id": token_id},
             payload={"expiration": encode_expiration(_check_end(expires_at))},
@@ -195,7 +196,7 @@ class AsyncTokens(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         return await self._fetch(
-            partial(decode, shape=IssuedToken),
+            decoder_of(IssuedToken),
             "regenerateToken",
             {"token_id": token_id},
             payload={"expiration": encode_expiration(_check_end(expires_at))},

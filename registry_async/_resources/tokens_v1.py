@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from registry_async._converter import decode, decode_token_v1
-from registry_async._resources._base import Resource, choice
+from registry_async._converter import decode_token_v1
+from registry_async._resources._base import Resource, choice, decoder_of
 from registry_async._secrets import Secret
 from registry_async.models import DockerConfig, TokenTtl, TokenV1
 
@@ -41,7 +41,7 @@ class AsyncTokensV1(Resource):
             ContainerRegistryError: The request failed, as with `create`.
         """
         return await self._fetch(
-            partial(decode, shape=DockerConfig),
+            decoder_of(DockerConfig),
             "createTokenV1",
             query={"ttl": _life(ttl), "docker-config": True},
         )
