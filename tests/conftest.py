@@ -1,6 +1,13 @@
 """Fixtures that every test file may use."""
 
+import signal
+
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start what they run in the background so, and processes started here inherit it:
+    # a Ctrl-C would not reach those that it is tried on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

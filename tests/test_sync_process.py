@@ -52,7 +52,7 @@ def make(**options):
 
 def say(text):
     # In one write: a parent and its child speak through the same pipe.
-    os.write(1, f"{text}\n".encode())
+    os.write(1, f"{text}\\n".encode())
 """
 
 
