@@ -13,6 +13,8 @@ from statistics import median
 
 from attrs import frozen
 
+from benchmarks.server import Server
+
 
 @frozen
 class Spread:
@@ -75,19 +77,40 @@ def contenders(arguments: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Con
             contender.close()
 
 
-def race(arguments: Mapping[str, Sequence[str]], figure: str, rounds: int) -> dict[str, Spread]:
-    """Let the contenders take turns and return one figure of each.
+@frozen
+class Turns:
+    """What one contender took in each round.
+
+    Attributes:
+        cpu: Its processor time, in seconds.
+        wall: The time on the clock, in seconds.
+        server_load: The server's processor time in units of the time on the clock.
+    """
+
+    cpu: Spread
+    wall: Spread
+    server_load: Spread
+
+
+def race(arguments: Mapping[str, Sequence[str]], server: Server, rounds: int) -> dict[str, Turns]:
+    """Let the contenders take turns and return what each took.
 
     Args:
         arguments: The words of each contender's command line, by its name.
-        figure: Which of the figures that it measures: ``cpu`` or ``wall``, in seconds.
+        server: The server that they all ask.
         rounds: How often each has its turn, after one turn to warm up.
     """
-    values: dict[str, list[float]] = {name: [] for name in arguments}
+    values: dict[str, list[tuple[float, float, float]]] = {name: [] for name in arguments}
     with contenders(arguments) as started:
         for contender in started.values():
             contender.work()
         for _ in range(rounds):
             for name, contender in started.items():
-                values[name].append(contender.work()[figure])
-    return {name: Spread(tuple(measured)) for name, measured in values.items()}
+                before = server.processor_time()
+                measured = contender.work()
+                load = (server.processor_time() - before) / measured["wall"]
+                values[name].append((measured["cpu"], measured["wall"], load))
+    return {
+        name: Turns(*(Spread(column) for column in zip(*rows, strict=True)))
+        for name, rows in values.items()
+    }

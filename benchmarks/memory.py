@@ -52,8 +52,8 @@ def _measure(script: str, *arguments: str) -> float:
 
 def bytes_per_image(images: int) -> float:
     """Return the bytes that one of so many images takes, with eight layers each."""
-    with running(images=images) as base_url:
-        return _measure(_HELD, base_url)
+    with running(images=images) as server:
+        return _measure(_HELD, server.base_url)
 
 
 def scan_peaks(few: int, many: int) -> tuple[float, float]:
@@ -64,7 +64,7 @@ def scan_peaks(few: int, many: int) -> tuple[float, float]:
         repositories = max(1, count // per_repository)
         shape = {"registries": 2, "repositories": max(1, repositories // 2)}
         images = count // (2 * shape["repositories"])
-        with running(**shape, images=images) as base_url:
+        with running(**shape, images=images) as server:
             total = 2 * shape["repositories"] * images
-            peaks.append(_measure(_SCANNED, base_url, str(total)))
+            peaks.append(_measure(_SCANNED, server.base_url, str(total)))
     return peaks[0], peaks[1]

@@ -2,20 +2,52 @@
 
 import asyncio
 import math
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from statistics import median
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import aiohttp
+import httpx
 from attrs import frozen
 from yarl import URL
 
-from benchmarks.contenders import PAGE
+from benchmarks.contenders import PAGE, generate_client
+from benchmarks.measure import Spread
 from benchmarks.server import running
 from registry_async import AsyncRegistryClient
 
 DELAY: Final = 0.020
+
+
+@frozen
+class Shape:
+    """What there is to be scanned.
+
+    Attributes:
+        registries: How many registries there are.
+        repositories: How many repositories each registry has.
+        images: How many images each repository has.
+    """
+
+    registries: int
+    repositories: int
+    images: int
+
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return self.registries * self.repositories * self.images
+
+    def ideal(self, concurrency: int) -> float:
+        """Return the least seconds that anybody can take who has so many requests in flight."""
+        lists = self.registries * math.ceil(self.repositories / PAGE)
+        pages = self.registries * self.repositories * math.ceil(self.images / PAGE)
+        # Nothing can be asked before the registries are known, and no image before the first
+        # repositories are.
+        after = max(math.ceil((lists + pages) / concurrency), 1 + math.ceil(pages / concurrency))
+        return (math.ceil(self.registries / PAGE) + after) * DELAY
 
 
 @frozen
@@ -28,124 +60,181 @@ class Result:
     """
 
     requests: int
-    over_ideal: float
+    over_ideal: Spread
 
 
 class _Counter:
-    """Counts the requests of a session."""
+    """Counts requests."""
 
     def __init__(self) -> None:
         self.requests = 0
 
+    async def count(self, *_: object) -> None:
+        self.requests += 1
+
     def session(self, concurrency: int) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
-
-        async def count(*_: object) -> None:
-            self.requests += 1
-
-        trace.on_request_start.append(count)
+        trace.on_request_start.append(self.count)
         connector = aiohttp.TCPConnector(limit=concurrency)
         return aiohttp.ClientSession(connector=connector, trace_configs=[trace])
 
 
-async def _scan(base_url: str, session: aiohttp.ClientSession, concurrency: int) -> int:
+async def _scan(base_url: str, concurrency: int, counter: _Counter) -> int:
     """The scanner."""
-    client = AsyncRegistryClient(
-        token="token", base_url=base_url, session=session, max_connections=concurrency
-    )
     count = 0
-    async with client.scan(concurrency=concurrency) as scan:
-        async for _ in scan:
-            count += 1
+    async with counter.session(concurrency) as session:
+        client = AsyncRegistryClient(
+            token="token", base_url=base_url, session=session, max_connections=concurrency
+        )
+        async with client.scan(concurrency=concurrency) as scan:
+            async for _ in scan:
+                count += 1
     assert scan.complete
     return count
 
 
-async def _loop(base_url: str, session: aiohttp.ClientSession, concurrency: int) -> int:
+async def _loop(base_url: str, concurrency: int, counter: _Counter) -> int:
     """The client, one page after the other."""
-    client = AsyncRegistryClient(token="token", base_url=base_url, session=session)
     count = 0
-    async for registry in client.registries.list():
-        async for repository in client.repositories.list(registry.id):
-            async for _ in client.images.list(registry.id, repository.name):
-                count += 1
+    async with counter.session(concurrency) as session:
+        client = AsyncRegistryClient(token="token", base_url=base_url, session=session)
+        async for registry in client.registries.list():
+            async for repository in client.repositories.list(registry.id):
+                async for _ in client.images.list(registry.id, repository.name):
+                    count += 1
     return count
 
 
-async def _raw(base_url: str, session: aiohttp.ClientSession, concurrency: int) -> int:
+async def _raw(base_url: str, concurrency: int, counter: _Counter) -> int:
     """Raw aiohttp with a task for each repository, as one would write it by hand."""
     places = asyncio.Semaphore(concurrency)
     headers = {"X-Auth-Token": "token"}
 
-    async def read(path: str, key: str) -> list[dict[str, str]]:
-        items: list[dict[str, str]] = []
-        while True:
-            url = URL(f"{base_url}{path}?limit={PAGE}&offset={len(items)}", encoded=True)
-            async with places, session.get(url, headers=headers) as response:
-                page = await response.json()
-            items += page[key]
-            if len(items) >= page["totalCount"]:
-                return items
+    async with counter.session(concurrency) as session:
 
-    async def images(registry: str, repository: str) -> int:
-        name = repository.replace("/", "%2F")
-        path = f"/v2/registries/{registry}/repositories/{name}/images"
-        return len(await read(path, "images"))
+        async def read(path: str, key: str) -> list[dict[str, str]]:
+            items: list[dict[str, str]] = []
+            while True:
+                url = URL(f"{base_url}{path}?limit={PAGE}&offset={len(items)}", encoded=True)
+                async with places, session.get(url, headers=headers) as response:
+                    page = await response.json()
+                items += page[key]
+                if len(items) >= page["totalCount"]:
+                    return items
 
-    registries = [one["id"] for one in await read("/v2/registries", "registries")]
-    lists = await asyncio.gather(
-        *(read(f"/v2/registries/{one}/repositories", "repositories") for one in registries)
-    )
-    counts = await asyncio.gather(
-        *(
-            images(registry, repository["name"])
-            for registry, repositories in zip(registries, lists, strict=True)
-            for repository in repositories
+        async def images(registry: str, repository: str) -> int:
+            name = repository.replace("/", "%2F")
+            path = f"/v2/registries/{registry}/repositories/{name}/images"
+            return len(await read(path, "images"))
+
+        registries = [one["id"] for one in await read("/v2/registries", "registries")]
+        lists = await asyncio.gather(
+            *(read(f"/v2/registries/{one}/repositories", "repositories") for one in registries)
         )
-    )
+        counts = await asyncio.gather(
+            *(
+                images(registry, repository["name"])
+                for registry, repositories in zip(registries, lists, strict=True)
+                for repository in repositories
+            )
+        )
     return sum(counts)
 
 
-Way = Callable[[str, aiohttp.ClientSession, int], Awaitable[int]]
-WAYS: Final[dict[str, Way]] = {
-    "scan()": _scan,
-    "raw aiohttp, a task for each repository": _raw,
-    "a loop over our lists": _loop,
-}
+def _generated(folder: Path) -> "Way":
+    """The client generated from the OpenAPI document, one page after the other."""
+    generate_client(folder)
+    from generated_client import AuthenticatedClient  # type: ignore[import-not-found]
+    from generated_client.api.default import (  # type: ignore[import-not-found]
+        list_images,
+        list_registries,
+        list_repositories,
+    )
+
+    async def read(operation: Any, key: str, *path: str, client: Any) -> list[Any]:
+        items: list[Any] = []
+        while True:
+            page = await operation.asyncio(*path, client=client, limit=PAGE, offset=len(items))
+            items += getattr(page, key)
+            if len(items) >= page.total_count:
+                return items
+
+    async def scan(base_url: str, concurrency: int, counter: _Counter) -> int:
+        count = 0
+        async with AuthenticatedClient(
+            base_url=base_url,
+            token="token",
+            prefix="",
+            auth_header_name="X-Auth-Token",
+            timeout=httpx.Timeout(60),
+            httpx_args={"event_hooks": {"request": [counter.count]}},
+        ) as client:
+            for registry in await read(list_registries, "registries", client=client):
+                for repository in await read(
+                    list_repositories, "repositories", registry.id, client=client
+                ):
+                    # Its paths are joined as they are given, so the slash is encoded for it.
+                    name = repository.name.replace("/", "%2F")
+                    count += len(
+                        await read(list_images, "images", registry.id, name, client=client)
+                    )
+        return count
+
+    return scan
+
+
+Way = Callable[[str, int, _Counter], Awaitable[int]]
 
 
 async def _time(way: Way, base_url: str, concurrency: int, images: int) -> tuple[int, float]:
     counter = _Counter()
-    async with counter.session(concurrency) as session:
-        began = time.perf_counter()
-        assert await way(base_url, session, concurrency) == images
-        return counter.requests, time.perf_counter() - began
+    began = time.perf_counter()
+    assert await way(base_url, concurrency, counter) == images
+    return counter.requests, time.perf_counter() - began
 
 
-def measure(
-    *, concurrency: int, rounds: int, registries: int = 20, repositories: int = 50, images: int = 3
+def _race(
+    ways: Mapping[str, Way], shape: Shape, concurrency: int, rounds: int
 ) -> dict[str, Result]:
-    """Return what each way takes at 20 ms a call, interleaved, by its name.
+    requests = dict.fromkeys(ways, 0)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    with running(
+        registries=shape.registries,
+        repositories=shape.repositories,
+        images=shape.images,
+        delay=DELAY,
+    ) as server:
+        for _ in range(rounds):
+            for name, way in ways.items():
+                run = _time(way, server.base_url, concurrency, shape.total)
+                requests[name], taken = asyncio.run(run)
+                times[name].append(taken / shape.ideal(concurrency))
+    return {name: Result(requests[name], Spread(tuple(times[name]))) for name in ways}
+
+
+def concurrent(shape: Shape, *, concurrency: int, rounds: int) -> dict[str, Result]:
+    """Return what the ways that keep several requests in flight take, interleaved.
 
     The lists are short, so that the service's time is what there is to be hidden: how fast long
     ones are decoded is another benchmark's question.
     """
-    total = registries * repositories * images
-    requests = dict.fromkeys(WAYS, 0)
-    times: dict[str, list[float]] = {name: [] for name in WAYS}
-    with running(
-        registries=registries, repositories=repositories, images=images, delay=DELAY
-    ) as base_url:
-        for _ in range(rounds):
-            for name, way in WAYS.items():
-                requests[name], taken = asyncio.run(_time(way, base_url, concurrency, total))
-                times[name].append(taken)
-    lists = registries * math.ceil(repositories / PAGE)
-    pages = registries * repositories * math.ceil(images / PAGE)
-    # Nothing can be asked before the registries are known, and no image before its repository.
-    rounds_after = max(
-        math.ceil((lists + pages) / concurrency),
-        math.ceil(lists / concurrency) + math.ceil(pages / concurrency),
-    )
-    ideal = (1 + min(rounds_after, 1 + math.ceil((lists + pages) / concurrency))) * DELAY
-    return {name: Result(requests[name], median(times[name]) / ideal) for name in WAYS}
+    ways = {"scan()": _scan, "raw aiohttp, a task for each repository": _raw}
+    return _race(ways, shape, concurrency, rounds)
+
+
+def sequential(shape: Shape, *, concurrency: int, rounds: int) -> dict[str, Result]:
+    """Return what the scanner takes beside loops that read one page after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {
+            "scan()": _scan,
+            "a loop over our lists": _loop,
+            "a loop over the lists of openapi-python-client": _generated(Path(folder)),
+        }
+        return _race(ways, shape, concurrency, rounds)
+
+
+def throughput(results: Mapping[str, Result], unit: str) -> dict[str, Spread]:
+    """Return each way's images in a second, in units of one of them."""
+    return {
+        name: results[unit].over_ideal.over(result.over_ideal) for name, result in results.items()
+    }

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import psutil
+from attrs import frozen
+
 LAYERS: Final = 8
 MARK: Final = "@@@@@@@@"
 _IMAGES: Final = re.compile(rb"/registries/([^/]+)/repositories/([^/]+)/images")
@@ -138,11 +141,24 @@ async def _serve(pages: Pages, delay: float) -> None:
     server.close()
 
 
+@frozen
+class Server:
+    """A server that runs in a process of its own."""
+
+    base_url: str
+    process: psutil.Process
+
+    def processor_time(self) -> float:
+        """Return the seconds of processor time that it has taken so far."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+
 @contextmanager
 def running(
     *, registries: int = 1, repositories: int = 1, images: int = 1000, delay: float = 0.0
-) -> Iterator[str]:
-    """Run a server and give its base URL.
+) -> Iterator[Server]:
+    """Run a server.
 
     Args:
         registries: How many registries it has.
@@ -160,7 +176,8 @@ def running(
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/api"
+        port = process.stdout.readline().strip()
+        yield Server(f"http://127.0.0.1:{port}/api", psutil.Process(process.pid))
     finally:
         process.stdin.close()
         process.wait(timeout=10)

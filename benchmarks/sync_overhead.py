@@ -78,7 +78,7 @@ def seconds_a_call(*, rounds: int, calls: int) -> dict[str, Spread]:
         rounds: How often each has its turn, after one turn to warm up.
         calls: How many calls make a turn.
     """
-    with running() as base_url, _contenders(base_url) as contenders:
+    with running() as server, _contenders(server.base_url) as contenders:
         values: dict[str, list[float]] = {name: [] for name in contenders}
         for perform in contenders.values():
             perform(calls)
