@@ -1,5 +1,6 @@
 """Fixtures that every test file may use."""
 
+import gc
 import signal
 
 import pytest
@@ -14,3 +15,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def anyio_backend() -> str:
     """Run the async tests on asyncio alone: aiohttp knows no other event loop."""
     return "asyncio"
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collections of the tests pass over all that was imported so far."""
+    gc.collect()
+    gc.freeze()
