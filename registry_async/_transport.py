@@ -164,7 +164,8 @@ class _Local:
     ) -> None:
         self.session = session
         self.closing = closing
-        self.limiter = anyio.CapacityLimiter(places)
+        # Attempts let other tasks run anyway, so that getting a free place need not.
+        self.places = anyio.Semaphore(places, fast_acquire=True)
         self._proxies: dict[str, str | None] = {}
 
     def proxy(self, url: str) -> str | None:
@@ -421,7 +422,7 @@ class Transport:
         budget.record_request(started)
         attempt, may_have_happened, renewed = 1, False, False
         while True:
-            async with local.limiter:
+            async with local.places:
                 if attempt == 1:
                     # Waiting for a place is not the service's slowness.
                     started = clock.monotonic()
