@@ -6,7 +6,9 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -15,7 +17,7 @@ from yarl import URL
 
 from benchmarks.contenders import PAGE, generate_client
 from benchmarks.measure import Spread
-from benchmarks.server import running
+from benchmarks.server import Server, running
 from registry_async import AsyncRegistryClient
 
 DELAY: Final = 0.020
@@ -40,14 +42,19 @@ class Shape:
         """How many images there are."""
         return self.registries * self.repositories * self.images
 
-    def ideal(self, concurrency: int) -> float:
-        """Return the least seconds that anybody can take who has so many requests in flight."""
+    def ideal(self, concurrency: int, call: float) -> float:
+        """Return the least seconds that anybody can take.
+
+        Args:
+            concurrency: How many requests may be in flight.
+            call: The seconds of one.
+        """
         lists = self.registries * math.ceil(self.repositories / PAGE)
         pages = self.registries * self.repositories * math.ceil(self.images / PAGE)
         # Nothing can be asked before the registries are known, and no image before the first
         # repositories are.
         after = max(math.ceil((lists + pages) / concurrency), 1 + math.ceil(pages / concurrency))
-        return (math.ceil(self.registries / PAGE) + after) * DELAY
+        return (math.ceil(self.registries / PAGE) + after) * call
 
 
 @frozen
@@ -63,41 +70,23 @@ class Result:
     over_ideal: Spread
 
 
-class _Counter:
-    """Counts requests."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-
-    async def count(self, *_: object) -> None:
-        self.requests += 1
-
-    def session(self, concurrency: int) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_start.append(self.count)
-        connector = aiohttp.TCPConnector(limit=concurrency)
-        return aiohttp.ClientSession(connector=connector, trace_configs=[trace])
-
-
-async def _scan(base_url: str, concurrency: int, counter: _Counter) -> int:
+async def _scan(base_url: str, concurrency: int) -> int:
     """The scanner."""
     count = 0
-    async with counter.session(concurrency) as session:
-        client = AsyncRegistryClient(
-            token="token", base_url=base_url, session=session, max_connections=concurrency
-        )
-        async with client.scan(concurrency=concurrency) as scan:
-            async for _ in scan:
-                count += 1
+    async with (
+        AsyncRegistryClient(token="token", base_url=base_url) as client,
+        client.scan(concurrency=concurrency) as scan,
+    ):
+        async for _ in scan:
+            count += 1
     assert scan.complete
     return count
 
 
-async def _loop(base_url: str, concurrency: int, counter: _Counter) -> int:
+async def _loop(base_url: str, concurrency: int) -> int:
     """The client, one page after the other."""
     count = 0
-    async with counter.session(concurrency) as session:
-        client = AsyncRegistryClient(token="token", base_url=base_url, session=session)
+    async with AsyncRegistryClient(token="token", base_url=base_url) as client:
         async for registry in client.registries.list():
             async for repository in client.repositories.list(registry.id):
                 async for _ in client.images.list(registry.id, repository.name):
@@ -105,12 +94,12 @@ async def _loop(base_url: str, concurrency: int, counter: _Counter) -> int:
     return count
 
 
-async def _raw(base_url: str, concurrency: int, counter: _Counter) -> int:
+async def _raw(base_url: str, concurrency: int) -> int:
     """Raw aiohttp with a task for each repository, as one would write it by hand."""
     places = asyncio.Semaphore(concurrency)
     headers = {"X-Auth-Token": "token"}
 
-    async with counter.session(concurrency) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
 
         async def read(path: str, key: str) -> list[dict[str, str]]:
             items: list[dict[str, str]] = []
@@ -159,7 +148,7 @@ def _generated(folder: Path) -> "Way":
             if len(items) >= page.total_count:
                 return items
 
-    async def scan(base_url: str, concurrency: int, counter: _Counter) -> int:
+    async def scan(base_url: str, concurrency: int) -> int:
         count = 0
         async with AuthenticatedClient(
             base_url=base_url,
@@ -167,7 +156,6 @@ def _generated(folder: Path) -> "Way":
             prefix="",
             auth_header_name="X-Auth-Token",
             timeout=httpx.Timeout(60),
-            httpx_args={"event_hooks": {"request": [counter.count]}},
         ) as client:
             for registry in await read(list_registries, "registries", client=client):
                 for repository in await read(
@@ -183,20 +171,36 @@ def _generated(folder: Path) -> "Way":
     return scan
 
 
-Way = Callable[[str, int, _Counter], Awaitable[int]]
+Way = Callable[[str, int], Awaitable[int]]
 
 
-async def _time(way: Way, base_url: str, concurrency: int, images: int) -> tuple[int, float]:
-    counter = _Counter()
+async def _time(way: Way, base_url: str, concurrency: int, images: int) -> float:
     began = time.perf_counter()
-    assert await way(base_url, concurrency, counter) == images
-    return counter.requests, time.perf_counter() - began
+    assert await way(base_url, concurrency) == images
+    return time.perf_counter() - began
+
+
+async def _seconds_a_call(server: Server, calls: int = 25) -> float:
+    """Return what a call takes without any client: the service's time and the network's."""
+    url = urlsplit(server.base_url)
+    assert url.hostname is not None
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    times: list[float] = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        writer.write(b"GET /api/v2/registries?limit=1 HTTP/1.1\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.partition(b"Content-Length:")[2].split(b"\r")[0]))
+        times.append(time.perf_counter() - began)
+    writer.close()
+    await writer.wait_closed()
+    return median(times)
 
 
 def _race(
     ways: Mapping[str, Way], shape: Shape, concurrency: int, rounds: int
 ) -> dict[str, Result]:
-    requests = dict.fromkeys(ways, 0)
+    requests: dict[str, int] = {}
     times: dict[str, list[float]] = {name: [] for name in ways}
     with running(
         registries=shape.registries,
@@ -204,11 +208,15 @@ def _race(
         images=shape.images,
         delay=DELAY,
     ) as server:
+        ideal = shape.ideal(concurrency, asyncio.run(_seconds_a_call(server)))
+        # What is imported on first use is not what is measured.
+        asyncio.run(_scan(server.base_url, concurrency))
         for _ in range(rounds):
             for name, way in ways.items():
-                run = _time(way, server.base_url, concurrency, shape.total)
-                requests[name], taken = asyncio.run(run)
-                times[name].append(taken / shape.ideal(concurrency))
+                before = server.requests()
+                taken = asyncio.run(_time(way, server.base_url, concurrency, shape.total))
+                requests[name] = server.requests() - before
+                times[name].append(taken / ideal)
     return {name: Result(requests[name], Spread(tuple(times[name]))) for name in ways}
 
 

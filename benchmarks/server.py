@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+from urllib.request import urlopen
 
 import psutil
 from attrs import frozen
@@ -53,10 +54,14 @@ class Pages:
     def __init__(self, registries: int, repositories: int, images: int) -> None:
         self.registries, self.repositories, self.images = registries, repositories, images
         self._templates: dict[tuple[int, int], list[bytes]] = {}
+        self._answered = 0
 
     def answer(self, target: bytes) -> bytes:
         """Return the body for a request target."""
         path, _, query = target.partition(b"?")
+        if path.endswith(b"/api/requests"):
+            return json.dumps(self._answered).encode()
+        self._answered += 1
         numbers = dict(pair.split(b"=", 1) for pair in query.split(b"&") if b"=" in pair)
         limit, offset = int(numbers.get(b"limit", 10)), int(numbers.get(b"offset", 0))
         if _IMAGES.search(path):
@@ -147,6 +152,12 @@ class Server:
 
     base_url: str
     process: psutil.Process
+
+    def requests(self) -> int:
+        """Return how many requests it has answered so far, but for this question."""
+        with urlopen(f"{self.base_url}/requests") as answer:
+            count: int = json.load(answer)
+        return count
 
     def processor_time(self) -> float:
         """Return the seconds of processor time that it has taken so far."""
