@@ -23,7 +23,7 @@ from ._state import State
 API_PATH = "/api"
 IDENTITY_PATH = "/identity/v3"
 _DOCUMENTS = ("/openapi.json", API_PATH + "/openapi.json")
-# The provider's Go client, which reads two answers otherwise than the API reference has them.
+# The provider's Go client, which reads some answers otherwise than the API reference has them.
 _GO_CLIENT = "craas-go/"
 _PHRASES = {429: "Too many requests.", 500: "Internal server error."}
 
@@ -64,7 +64,7 @@ class Service:
         self._settings = settings
         self._sleep = sleep
         document = resources.files("registry_async.sandbox") / "openapi.json"
-        self._document: object = json.loads(document.read_bytes())
+        self._document: dict[str, object] = json.loads(document.read_bytes())
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request.
@@ -187,7 +187,9 @@ class Service:
         if method != "GET":
             message = f"Method {method} is not allowed."
             raise Refusal(405, message, form=ErrorForm.MESSAGE, headers={"Allow": "GET"})
-        return Answer(200, self._document)
+        # The contract names the service itself: what reads it here must not call it there.
+        servers = [{"url": self.origin + API_PATH}]
+        return Answer(200, {**self._document, "servers": servers})
 
     def _call(self, record: RequestRecord, found: Match, query: Query) -> Call:
         dialect = self._settings.dialect
