@@ -493,6 +493,19 @@ def test_layers_come_bare_to_the_go_client(
     assert layers == api.get(path)["layers"]
 
 
+def test_an_empty_list_is_an_array_to_the_go_client(
+    api: Api, registry: StoredRegistry, repository: StoredRepository
+) -> None:
+    """That client decodes every answer, and there is nothing to decode in a 204."""
+    for path in (
+        "/v1/registries?search=nowhere",
+        path_of(registry) + "/repositories?search=nowhere",
+        path_of(registry, repository.name) + "/images",
+    ):
+        assert api.get(path, 204) is None
+        assert api.get(path, headers={"User-Agent": "craas-go/0.3.0"}) == []
+
+
 @pytest.mark.parametrize(("dialect", "bare"), [("reference", False), ("go", True)])
 def test_the_dialect_can_be_fixed(dialect: Any, bare: bool) -> None:
     with Sandbox(seed=False, dialect=dialect) as sandbox:

@@ -28,9 +28,9 @@ def _or_null(items: Sequence[Any]) -> Sequence[Any] | None:
     return items or None
 
 
-def _bare_array(items: Sequence[Any]) -> Answer:
-    # v1 answers 204 where v2 would answer with an empty page.
-    return Answer(200, list(items)) if items else Answer(204)
+def _bare_array(call: Call, items: Sequence[Any]) -> Answer:
+    # v1 answers 204 where v2 would answer with an empty page; the Go client cannot read that.
+    return Answer(200, list(items)) if items or call.go_dialect else Answer(204)
 
 
 # Registries
@@ -66,7 +66,8 @@ def _matching_registries(call: Call) -> list[StoredRegistry]:
 
 def list_registries_v1(call: Call) -> Answer:
     """Answer with a bare array of registries, or with 204."""
-    return _bare_array([_registry_v1(item) for item in call.page().of(_matching_registries(call))])
+    found = call.page().of(_matching_registries(call))
+    return _bare_array(call, [_registry_v1(registry) for registry in found])
 
 
 def list_registries(call: Call) -> Answer:
@@ -162,7 +163,7 @@ def _matching_repositories(call: Call) -> tuple[list[StoredRepository], list[obj
 
 def list_repositories_v1(call: Call) -> Answer:
     """Answer with a bare array of repositories or their names, or with 204."""
-    return _bare_array(_matching_repositories(call)[1])
+    return _bare_array(call, _matching_repositories(call)[1])
 
 
 def list_repositories(call: Call) -> Answer:
@@ -236,7 +237,8 @@ def _image(image: StoredImage) -> dict[str, object]:
 
 def list_images_v1(call: Call) -> Answer:
     """Answer with all images in one array, or with 204; there is no paging."""
-    return _bare_array([_image(image) for image in _find_repository(call).images.values()])
+    images = _find_repository(call).images.values()
+    return _bare_array(call, [_image(image) for image in images])
 
 
 def list_images(call: Call) -> Answer:

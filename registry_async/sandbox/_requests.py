@@ -152,10 +152,11 @@ class Settings:
     Attributes:
         short_form: What a list with `short=true` holds: bare `string`s, or an `object` each that
             has only a name.
-        dialect: How layers are answered and expirations read. `reference` follows the API
-            reference: an image with its layers, `expiration` around the fields. `go` follows the
-            provider's Go client: a bare array of layers, and the fields without the wrapper
-            are taken too. `auto` speaks `go` to that client alone, by its User-Agent.
+        dialect: How layers and empty v1 lists are answered, and expirations read. `reference`
+            follows the API reference: an image with its layers, 204, `expiration` around the
+            fields. `go` follows the provider's Go client: a bare array of layers, an empty array,
+            and the fields without the wrapper are taken too. `auto` speaks `go` to that client
+            alone, by its User-Agent.
     """
 
     short_form: Literal["string", "object"] = "string"

@@ -53,9 +53,10 @@ class Sandbox:
         max_limit: The largest page that lists give, whatever is asked for; no cap by default.
         short_form: What a list with `short=true` holds: bare `string`s, or an `object` each with
             only a name.
-        dialect: How layers are answered and expirations read: `reference` follows the API
-            reference, `go` what the provider's Go client expects (a bare array of layers; an
-            expiration without its wrapper), `auto` speaks `go` to that client alone.
+        dialect: How layers and empty v1 lists are answered, and expirations read: `reference`
+            follows the API reference, `go` what the provider's Go client expects (a bare array of
+            layers; `[]` instead of 204; an expiration without its wrapper), `auto` speaks `go` to
+            that client alone.
         login: What the Keystone login takes; made up by default.
         sleep: Waits for seconds when a fault has latency.
         keep_requests: How many of the last requests `requests` holds.
