@@ -162,6 +162,31 @@ def test_statuses_can_be_set_for_tests(
     api.delete(path_of(registry, repository.name))
 
 
+@pytest.mark.parametrize(
+    ("tail", "seconds", "shown"), [("/garbage-collection", 300, "ACTIVE"), ("", 30, None)]
+)
+def test_time_goes_on_behind_a_status_that_was_set(
+    api: Api,
+    clock: Clock,
+    sandbox: Sandbox,
+    registry: StoredRegistry,
+    tail: str,
+    seconds: int,
+    shown: str | None,
+) -> None:
+    """A collection is not seen at once: a test shows ACTIVE for a while, then the truth."""
+    api.call("POST" if tail else "DELETE", path_of(registry) + tail, status=201 if tail else 204)
+    sandbox.state.set_status(registry, "ACTIVE")
+    assert status_of(api, registry) == "ACTIVE"
+    sandbox.state.set_status(registry, None)
+    assert status_of(api, registry) == ("GARBAGE_COLLECTION" if tail else "DELETING")
+    clock.seconds += seconds
+    if shown is None:
+        api.get(path_of(registry), 404)
+    else:
+        assert status_of(api, registry) == shown
+
+
 # Repositories and images
 
 
@@ -235,8 +260,9 @@ def test_a_tag_moves_with_a_push(
     images = api.get(path_of(registry, "team/app") + "/images")
     assert [(image["digest"], image["tags"]) for image in images] == [
         (old.digest, None),
-        (again.digest, ["v2"]),
+        (again.digest, ["latest", "v2"]),
     ]
+    assert api.get(path_of(registry, "team/app", "latest"))["digest"] == again.digest
 
 
 def test_deleting_an_image_takes_all_its_tags(
@@ -475,6 +501,18 @@ def test_a_malformed_cleanup_changes_nothing(
     assert api.post(path, {"tags": ["v1"], **body}, status=400)["error"]
     assert list(repository.tags) == ["v1"]
     assert status_of(api, registry) == "ACTIVE"
+
+
+def test_a_cleanup_whose_collection_cannot_start_changes_nothing(
+    api: Api, sandbox: Sandbox, registry: StoredRegistry, repository: StoredRepository
+) -> None:
+    push(sandbox, repository, "one", 10, "v1")
+    sandbox.state.set_status(registry, "CREATING")
+    path = path_of(registry, "team/app") + "/cleanup"
+    assert api.post(path, {"tags": ["v1"]}, status=409) == {"error": "Registry is being created."}
+    assert list(repository.tags) == ["v1"]
+    api.post(path, {"tags": ["v1"], "disable_gc": True}, status=200)
+    assert not repository.tags
 
 
 def test_a_cleanup_of_an_unknown_repository_is_refused(api: Api, registry: StoredRegistry) -> None:

@@ -125,7 +125,7 @@ class State:
                 if registry.deleting_until is not None and now >= registry.deleting_until:
                     del self._registries[registry.id]
                     del self._moving[registry.id]
-                elif registry.status == "ACTIVE":
+                elif registry.true_status == "ACTIVE":
                     del self._moving[registry.id]
 
     # Arranging data
@@ -206,6 +206,8 @@ class State:
     ) -> StoredImage:
         """Push an image. A tag that another image had moves to this one, as it does in a push.
 
+        A digest that is there already keeps the tags that it has.
+
         Args:
             repository: Where to.
             tags: Its tags; none makes an untagged image.
@@ -239,12 +241,13 @@ class State:
                 references=referred,
             )
             replaced = repository.images.get(image.digest)
+            kept_tags = [] if replaced is None else list(replaced.tags)
             if replaced is not None:
                 self._remove_image(repository, replaced)
             repository.images[image.digest] = image
             if referred:
                 repository.indexes[image.digest] = image
-            for tag in tags:
+            for tag in dict.fromkeys([*kept_tags, *tags]):
                 self._tag(repository, tag, image)
             for blob in image.blobs:
                 self._store(repository.registry, blob)
@@ -400,9 +403,7 @@ class State:
     def start_collection(self, registry_id: str, *, untagged: bool) -> None:
         """Begin a garbage collection; what it frees is gone when it ends."""
         registry = self.registry(registry_id)
-        self._refuse_if_busy(registry)
-        if registry.status == "CREATING":
-            raise conflict("Registry is being created.")
+        self._refuse_if_no_collection_may_start(registry)
         registry.collecting_until = self._clock() + self.collection_seconds
         registry.collects_untagged = untagged
         self._moving[registry.id] = registry
@@ -460,7 +461,10 @@ class State:
             What was removed, and what was not.
         """
         registry = self.registry(registry_id)
-        self._refuse_if_busy(registry)
+        if collect:
+            self._refuse_if_no_collection_may_start(registry)
+        else:
+            self._refuse_if_busy(registry)
         repository = self.repository(registry_id, name)
         removed: dict[str, Removal] = {}
         failed: list[Removal] = []
@@ -500,6 +504,11 @@ class State:
             raise conflict("Garbage collection is in progress.")
         if registry.status == "DELETING":
             raise conflict("Registry is being deleted.")
+
+    def _refuse_if_no_collection_may_start(self, registry: StoredRegistry) -> None:
+        self._refuse_if_busy(registry)
+        if registry.status == "CREATING":
+            raise conflict("Registry is being created.")
 
     def _is_referenced(self, repository: StoredRepository, digest: str) -> bool:
         return any(digest in index.references for index in repository.indexes.values())
