@@ -153,7 +153,8 @@ def test_latency_waits_with_the_sleep_that_was_given() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_held_request_ends_with_its_client() -> None:
+@pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["held"])])
+async def test_a_held_request_ends_with_its_client(when: Any, made: list[str]) -> None:
     arrived, released = asyncio.Event(), asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -164,14 +165,14 @@ async def test_a_held_request_ends_with_its_client() -> None:
             released.set()
 
     async with Sandbox(seed=False, sleep=sleep) as sandbox, aiohttp.ClientSession() as session:
-        sandbox.faults.add(method="POST", latency=1)
+        sandbox.faults.add(method="POST", latency=1, when=when)
         url, headers = f"{sandbox.base_url}/v1/registries", {"X-Auth-Token": sandbox.token}
         call = asyncio.create_task(session.post(url, headers=headers, json={"name": "held"}))
         await asyncio.wait_for(arrived.wait(), 10)
         call.cancel()
         await asyncio.wait_for(released.wait(), 10)
         assert sandbox.requests[0].cancelled
-        assert names(sandbox) == []
+        assert names(sandbox) == made
         with pytest.raises(asyncio.CancelledError):
             await call
 

@@ -74,7 +74,8 @@ class Faults:
             headers: Headers of that answer, such as `{"Retry-After": "1"}`.
             body: Body of that answer: bytes or text as they are, anything else as JSON; an
                 error in the service's form by default.
-            latency: Seconds to wait first. `inf` holds the request until the client or the
+            latency: Seconds to wait first; with `when="after"` the operation is carried out, and
+                its answer waits. `inf` holds the request until the client or the
                 sandbox goes away.
             drop: Answer nothing: `close` the connection properly or `reset` it.
             truncate: Send only so many bytes of the true answer's body, then close the connection.

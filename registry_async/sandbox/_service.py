@@ -94,9 +94,11 @@ class Service:
             self.records.append(record)
             fault = self._faults.take(record.method, raw_path)
         try:
-            if fault is not None and fault.latency > 0:
+            if fault is not None and fault.when == "before":
                 await self._wait(fault.latency)
             answer = self._answer_or_fault(record, operation, fault)
+            if fault is not None and fault.when == "after":
+                await self._wait(fault.latency)
             return await self._send(request, record, answer, fault)
         except asyncio.CancelledError:
             record.cancelled = True
@@ -105,7 +107,8 @@ class Service:
     async def _wait(self, seconds: float) -> None:
         if math.isinf(seconds):
             await asyncio.Event().wait()
-        await self._sleep(seconds)
+        if seconds > 0:
+            await self._sleep(seconds)
 
     def _answer_or_fault(
         self, record: RequestRecord, operation: _Operation, fault: Fault | None
