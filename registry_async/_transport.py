@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import sys
+import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from logging import getLogger
@@ -16,7 +17,7 @@ from attrs import evolve, field, frozen
 from yarl import URL
 
 from registry_async._failures import api_error
-from registry_async._paths import normalize_base_url
+from registry_async._paths import is_loopback, normalize_base_url
 from registry_async._secrets import REDACTED, Secret, SecretBytes, scrub
 from registry_async._version import __version__
 from registry_async.credentials import (
@@ -46,6 +47,10 @@ _log = getLogger("registry_async")
 
 # A host that swallows the first packet is given up sooner than one that is slow to answer.
 _CONNECT_TIMEOUT: Final = 10.0
+# Connecting ends a little before the whole attempt would: then it is known that nothing was sent.
+_CONNECT_SHARE: Final = 0.9
+# After so many seconds without a finished attempt, connections may have been closed unseen.
+_IDLE: Final = 0.001
 # What is read of an error: enough for any message. The rest is not worth a connection.
 _ERROR_BODY_READ: Final = 64 * 1024
 # Tokens of API v1 are named by their secret in the path.
@@ -166,7 +171,23 @@ class _Local:
         self.closing = closing
         # Attempts let other tasks run anyway, so that getting a free place need not.
         self.places = anyio.Semaphore(places, fast_acquire=True)
+        self._loop = asyncio.get_running_loop()
+        self._used_at = self._loop.time()
         self._proxies: dict[str, str | None] = {}
+
+    def note_use(self) -> None:
+        """Remember that an attempt ended, and the event loop is turning."""
+        self._used_at = self._loop.time()
+
+    async def notice_closed(self) -> None:
+        """Let the event loop see connections that were closed while it was busy or idle.
+
+        The pool does not hand these out then. It takes one turn to poll and one to act on it;
+        TLS and what a server says before it closes take more.
+        """
+        idle = self._loop.time() - self._used_at > _IDLE
+        for _ in range(6 if idle else 2):
+            await asyncio.sleep(0)
 
     def proxy(self, url: str) -> str | None:
         """Return the proxy that the environment names for a URL.
@@ -186,9 +207,19 @@ def _proxy_url(proxy: str) -> Secret:
     # Without a scheme it is written for curl, which takes it as http.
     url = Secret(proxy if "://" in proxy else f"http://{proxy}")
     del proxy
-    if not url.startswith(("http://", "https://")):
-        raise ConfigurationError("the proxy of the environment must be an http:// URL")
+    if not _is_proxy_url(url):
+        raise ConfigurationError(
+            "the proxy of the environment must be an http:// or https:// URL with a host"
+        )
     return url
+
+
+def _is_proxy_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class Connections:
@@ -213,6 +244,7 @@ class Connections:
         self._given = session
         self._max_connections = max_connections
         self._locals: dict[asyncio.AbstractEventLoop, _Local] = {}
+        self._warned = False
 
     @property
     def opened(self) -> bool:
@@ -223,6 +255,16 @@ class Connections:
         """Raise `ClientClosedError` if the client was closed."""
         if self.closed:
             raise ClientClosedError("the client is closed")
+
+    def warn_of_clear_text(self, base_url: str) -> None:
+        """Warn once if a base URL that nobody saw before would show the token on its way."""
+        if not self._warned and base_url.startswith("http://") and not is_loopback(base_url):
+            self._warned = True
+            warnings.warn(
+                f"{base_url} of the Keystone catalog is plain HTTP: the token travels in the clear",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def local(self) -> _Local:
         """Return what belongs to the running event loop, made on first use."""
@@ -404,9 +446,12 @@ class Transport:
             )
         problem: str
         try:
-            return token, normalize_base_url(listed, "the Keystone catalog's URL")
+            base = normalize_base_url(listed, "the Keystone catalog's URL")
         except ValueError as error:
             problem = str(error)
+        else:
+            self.connections.warn_of_clear_text(base)
+            return token, base
         raise ConfigurationError(problem)
 
     async def _log_in(self, local: _Local, login: LoginRequest) -> LoginResponse:
@@ -426,6 +471,11 @@ class Transport:
                 if attempt == 1:
                     # Waiting for a place is not the service's slowness.
                     started = clock.monotonic()
+                if attempt > 1 and self._out_of_time(started):
+                    # Waiting for the place, or for a token, took what time was left.
+                    raise RequestTimeoutError(
+                        "no time left to send it again", request.method, request.shown
+                    )
                 result = await self._attempt(local, request, token, attempt, started)
             if isinstance(result, _Answer):
                 if 200 <= result.status < 300:
@@ -436,7 +486,8 @@ class Transport:
                     renewed = True
                     refused = token
                     token = await self._renew(local, refused)
-                    if token != refused:
+                    # A new login is worth another try even where Keystone repeats itself.
+                    if token != refused or isinstance(self.credentials, KeystoneCredentials):
                         continue
                 retry_after = parse_retry_after(result.headers.get("Retry-After"), clock.time())
                 outcome: Outcome | int | None = result.status
@@ -463,6 +514,10 @@ class Transport:
             if token is not None:
                 # A token may have aged while we waited.
                 token, _ = await self._authorize(local)
+
+    def _out_of_time(self, started: float) -> bool:
+        total = self.retry.total_timeout
+        return total is not None and self.clock.monotonic() - started >= total
 
     async def _renew(self, local: _Local, refused: Secret) -> Secret:
         self.credentials.invalidate(refused)
@@ -500,10 +555,7 @@ class Transport:
         """Send once. Failures are returned, so that none drags aiohttp's frames along."""
         self.connections.check_open()
         began = self.clock.monotonic()
-        # Let the event loop see connections that were closed while it was busy or idle, so
-        # that the pool does not hand one out: once to poll, once to act on it.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await local.notice_closed()
         result: _Answer | _Failure
         try:
             result = await self._send(local, request, token, began - started)
@@ -534,6 +586,8 @@ class Transport:
                     f"not an HTTP answer ({type(error).__name__})", request.method, request.shown
                 )
             )
+        except (aiohttp.InvalidURL, UnicodeError):
+            result = self._failed(request, token, "the host's name is not a valid one", None)
         except (aiohttp.ClientError, OSError) as error:
             result = self._lost(request, token, _describe(error))
         except BaseException as error:  # noqa: BLE001 - raised on, unless it is about our closing
@@ -543,6 +597,7 @@ class Transport:
                 raise error.with_traceback(None) from error.__cause__
             whose = "session given to the client" if self.connections.foreign else "client"
             result = _Failure(ClientClosedError(f"the {whose} is closed"))
+        local.note_use()
         if _log.isEnabledFor(10):
             self._record(request, result, attempt, self.clock.monotonic() - began)
         return result
@@ -608,7 +663,7 @@ class Transport:
             total = left if total is None else min(total, left)
         if isinstance(given, aiohttp.ClientTimeout):
             return evolve(given, total=total), None
-        connect = None if total is None else min(total, _CONNECT_TIMEOUT)
+        connect = None if total is None else min(total * _CONNECT_SHARE, _CONNECT_TIMEOUT)
         if self.connections.foreign:
             # Others may use the caller's pool, and aiohttp's total would count the wait for it.
             limit = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=total)

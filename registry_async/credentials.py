@@ -17,6 +17,7 @@ from registry_async._failures import api_error
 from registry_async._paths import check_text, normalize_base_url
 from registry_async._secrets import Secret, SecretBytes, hide
 from registry_async.errors import (
+    ApiError,
     ConfigurationError,
     ConnectionFailedError,
     ContainerRegistryError,
@@ -226,7 +227,8 @@ class KeystoneCredentials:
         return self._login is not None and clock.monotonic() < self._login.dies_at
 
     async def _renew(self, send: SendLogin, clock: Clock, failures_before: int) -> _Login:
-        pausing = clock.monotonic() - self._failed_at < _REFUSAL_PAUSE
+        refused = isinstance(self._failure, ApiError) and self._failure.status < 500
+        pausing = refused and clock.monotonic() - self._failed_at < _REFUSAL_PAUSE
         if self._failure is not None and (self._failures != failures_before or pausing):
             raise copy(self._failure)
         old = self._login
@@ -521,8 +523,11 @@ class _Environment:
     """Read variables, remembering under which name each value was found."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        # The spaces around a password are part of it.
         self._values = {
-            name: Secret(value.strip()) for name, value in environ.items() if value.strip()
+            name: Secret(value if name == "OS_PASSWORD" else value.strip())
+            for name, value in environ.items()
+            if value.strip()
         }
 
     def credentials(self) -> Credentials:

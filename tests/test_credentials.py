@@ -320,6 +320,20 @@ async def test_every_method_is_repeated_after_a_renewal(method: str) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_new_login_is_tried_even_if_it_brings_the_same_token() -> None:
+    login = Keystone().login()
+    async with FaultServer(login, Reply(401), login, EMPTY) as server:
+        async with AsyncRegistryClient(password(server), base_url=server.base_url) as client:
+            await get(client)
+        assert [request.method for request in server.requests] == ["POST", "GET", "POST", "GET"]
+    async with FaultServer(login, Reply(401), login, Reply(401)) as server:
+        async with AsyncRegistryClient(password(server), base_url=server.base_url) as client:
+            with pytest.raises(AuthenticationError):
+                await get(client)
+        assert server.counts() == {"GET": 2, "POST": 2}
+
+
+@pytest.mark.anyio
 async def test_a_token_that_is_refused_again_is_an_error() -> None:
     keystone = Keystone(life=DAY)
 
@@ -357,6 +371,24 @@ async def test_a_refused_login_is_no_storm() -> None:
         assert keystone.logins == 1
         keystone.clock.advance(10)
         keystone.login_faults.clear()
+        await get(client)
+        assert keystone.logins == 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", [Reply(500), Drop(), Reply.json({}, 201)])
+async def test_a_login_that_failed_otherwise_is_tried_anew_by_the_next_call(
+    fault: Behaviour,
+) -> None:
+    keystone = Keystone()
+    keystone.login_faults = [fault]
+    async with (
+        FaultServer(handler=keystone) as server,
+        client_of(server, keystone, retry=RetryPolicy(attempts=1)) as client,
+    ):
+        results = await asyncio.gather(*(get(client) for _ in range(50)), return_exceptions=True)
+        assert all(isinstance(result, ContainerRegistryError) for result in results)
+        assert keystone.logins == 1
         await get(client)
         assert keystone.logins == 2
 
@@ -580,6 +612,23 @@ async def test_a_catalog_without_the_service_says_so(catalog: object) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_catalog_that_leads_over_plain_http_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keystone = Keystone(catalog=[service("container-registry", "http://registry.invalid/v1")])
+    async with FaultServer(handler=keystone) as server, FaultServer(default=EMPTY) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        async with client_of(server, keystone, base_url="catalog") as client:
+            # Where warnings are errors, a second one would be one.
+            with pytest.warns(UserWarning, match="in the clear"):
+                await get(client)
+            await get(client)
+            await get(client.with_options(timeout=5))
+        assert proxy.count("GET") == 3
+
+
+@pytest.mark.anyio
 async def test_a_catalog_with_a_url_that_cannot_be_used_says_so() -> None:
     keystone = Keystone(catalog=[service("container-registry", "ftp://x/%(tenant)s")])
     async with (
@@ -687,6 +736,16 @@ async def test_the_project_of_the_environment(
         async with AsyncRegistryClient.from_env(base_url=server.base_url) as client:
             await get(client)
         assert server.requests[0].json()["auth"]["scope"] == {"project": scope}
+
+
+@pytest.mark.anyio
+async def test_the_spaces_of_a_password_are_part_of_it(environment: Environment) -> None:
+    async with FaultServer(handler=Keystone()) as server:
+        environment({**USER, "OS_PASSWORD": " p w ", "OS_AUTH_URL": server.url})
+        async with AsyncRegistryClient.from_env(base_url=server.base_url) as client:
+            await get(client)
+        identity = server.requests[0].json()["auth"]["identity"]
+        assert identity["password"]["user"]["password"] == " p w "
 
 
 def without(values: dict[str, str], *names: str) -> dict[str, str]:

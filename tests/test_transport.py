@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import json
 import logging
 import socket
 import ssl
+import struct
 import threading
 import tracemalloc
 import warnings
@@ -700,11 +702,121 @@ async def test_it_costs_nothing_even_when_the_loop_was_blocked_meanwhile(method:
     assert seen == ["GET", method]
 
 
+@pytest.mark.parametrize("farewell", ["an answer nobody asked for", "a reset under TLS"])
+async def test_it_costs_nothing_whatever_the_server_did_last(farewell: str) -> None:
+    tls = "TLS" in farewell
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(LOOPBACK).configure_cert(context)
+    first_read, closed = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def serve(listener: socket.socket) -> None:
+        for number in range(2):
+            connection, _ = listener.accept()
+            if tls:
+                connection = context.wrap_socket(connection, server_side=True)
+            with connection:
+                data = b""
+                while b"\r\n\r\n{}" not in data:
+                    data += connection.recv(65536)
+                seen.append(data.partition(b" ")[0].decode())
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                if number == 0:
+                    first_read.wait(10)
+                    if tls:
+                        no_linger = struct.pack("ii", 1, 0)
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+                    else:
+                        connection.sendall(b"HTTP/1.1 408 Idle\r\nContent-Length: 0\r\n\r\n")
+            closed.set()
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        try:
+            async with AsyncRegistryClient(
+                token="t",
+                base_url=f"http{'s' if tls else ''}://{LOOPBACK}:{listener.getsockname()[1]}",
+                ssl=trusting,
+                retry=RetryPolicy(attempts=1),
+            ) as client:
+                await client.request("POST", "/x", json={})
+                first_read.set()
+                # The loop is kept busy, and sees nothing of the closing before the next request.
+                closed.wait(10)
+                threading.Event().wait(0.01)
+                await client.request("POST", "/x", json={})
+        finally:
+            first_read.set()
+            thread.join()
+    assert seen == ["POST", "POST"]
+
+
 async def test_connections_are_kept_and_reused() -> None:
     async with FaultServer(default=EMPTY) as server, client_of(server) as client:
         for _ in range(20):
             await get(client)
         assert server.connection_count == 1
+
+
+# -- what cannot be reached
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".localhost", "a..localhost"])
+async def test_a_host_that_no_resolver_takes_is_an_error_of_ours(host: str) -> None:
+    clock = FakeClock()
+    async with AsyncRegistryClient(
+        token="t", base_url=f"https://{host}/api", clock=clock
+    ) as client:
+        with pytest.raises(ConnectionFailedError, match="name"):
+            await get(client)
+    # It will not be a better one the next time.
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_post_that_got_no_connection_in_time_is_repeated(own: bool) -> None:
+    clock = FakeClock()
+    with contextlib.ExitStack() as stack:
+        # A listener with a full queue: what comes next hears nothing at all.
+        listener = stack.enter_context(socket.socket())
+        listener.bind((LOOPBACK, 0))
+        listener.listen(0)
+        for _ in range(4):
+            queued = stack.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(listener.getsockname())
+        session = None if own else aiohttp.ClientSession()
+        async with AsyncRegistryClient(
+            token="t",
+            base_url=f"http://{LOOPBACK}:{listener.getsockname()[1]}",
+            timeout=0.2,
+            session=session,
+            clock=clock,
+        ) as client:
+            with pytest.raises(RequestTimeoutError, match="no connection"):
+                await post(client)
+        if session is not None:
+            await session.close()
+    assert len(clock.sleeps) == 3
+
+
+async def test_no_attempt_begins_after_the_total_timeout() -> None:
+    class Oversleeping(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds + 60)
+
+    async with (
+        FaultServer(Reply(503), EMPTY) as server,
+        client_of(server, clock=Oversleeping(), retry=RetryPolicy(total_timeout=30)) as client,
+    ):
+        with pytest.raises(RequestTimeoutError, match="no time left"):
+            await get(client)
+        assert server.count() == 1
 
 
 # -- proxies
@@ -773,14 +885,35 @@ async def test_no_proxy_is_honoured(excepted: str, monkeypatch: pytest.MonkeyPat
             assert server.count("GET") == 1
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "127.0.0.1:1", "ftp://x"])
-async def test_a_proxy_that_cannot_be_used_is_an_error_of_ours(
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://127.0.0.1:1",
+        "ftp://x",
+        "http://",
+        "http://:80",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:port",
+        "http://user:canary@[::1",
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_not_passed_by(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     async with FaultServer() as server, client_of(server) as client:
-        with pytest.raises((ConfigurationError, ConnectionFailedError)):
+        with pytest.raises(ConfigurationError, match="proxy") as caught:
             await get(client)
+        assert "canary" not in str(caught.value)
+        assert server.connection_count == 0
+
+
+async def test_a_proxy_without_a_scheme_is_taken_as_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Proxy() as proxy, FaultServer() as server, client_of(server) as client:
+        monkeypatch.setenv("http_proxy", f"{LOOPBACK}:{proxy.port}")
+        await get(client)
+        assert len(proxy.seen) == 1
+        assert server.connection_count == 0
 
 
 async def test_a_proxy_that_refuses_the_way_is_a_failed_connection(
