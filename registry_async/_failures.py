@@ -1,6 +1,7 @@
 """Turn answers that are not successes into errors: readable, bounded, and free of secrets."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -22,6 +23,8 @@ _REASONS: Final[Mapping[int, str]] = {
     503: "the service is unavailable",
     504: "a gateway waited too long for the service",
 }
+# They would steer the terminal that shows a message.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 # Gateways and services name their request identifiers differently.
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Openstack-Request-Id", "X-Correlation-Id")
 
@@ -86,5 +89,5 @@ def _message(text: str, content_type: str) -> str:
             found = found or document.get("message")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if not isinstance(found, str):
         return ""
-    line = " ".join(found.split())
+    line = _CONTROL.sub("", " ".join(found.split()))
     return line if len(line) <= _KEPT_MESSAGE else line[: _KEPT_MESSAGE - 1] + "…"

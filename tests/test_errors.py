@@ -134,6 +134,17 @@ async def test_a_short_text_is_its_own_message() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "body",
+    [b"\x1b[2Jre\x00fus\x9b\xc2\x9bed\x07", b'{"error": "\\u001b[2Jre\\u0000fus\\u009bed\\u0007"}'],
+)
+async def test_a_message_does_not_steer_the_terminal(body: bytes) -> None:
+    error = await error_of(Reply(400, body))
+    assert error.message.replace("\ufffd", "") == "[2Jrefused"
+    assert "\x1b" not in str(error)
+
+
+@pytest.mark.anyio
 async def test_long_messages_and_bodies_are_cut() -> None:
     error = await error_of(Reply.json({"error": "é" * 10_000}, 400))
     assert len(error.message) == 500
