@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import anyio
+from aiohttp.connector import Connection
 from attrs import evolve, field, frozen
 from yarl import URL
 
@@ -621,23 +622,24 @@ class Transport:
             headers["X-Auth-Token"] = token
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        time_limit, reading_limit = self._time_limits(elapsed)
-        async with local.session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            headers=headers,
-            data=request.body,
-            allow_redirects=False,
-            raise_for_status=False,
-            timeout=time_limit,
-            ssl=self.connections.tls,
-            proxy=None if self.connections.foreign else local.proxy(request.url),
-            middlewares=_middlewares(local.session),
-        ) as response:
-            with nullcontext() if reading_limit is None else anyio.fail_after(reading_limit):
+        limits, seconds = self._time_limits(elapsed)
+        # In a pool of our own nobody waits, so that aiohttp's limits are enough.
+        scope = None if seconds is None else anyio.CancelScope()
+        with nullcontext() if scope is None else scope:
+            async with local.session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=headers,
+                data=request.body,
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=limits,
+                ssl=self.connections.tls,
+                proxy=None if self.connections.foreign else local.proxy(request.url),
+                middlewares=_middlewares(local.session, scope, seconds),
+            ) as response:
                 if response.status >= 300:
-                    body = await _read_start(response, _ERROR_BODY_READ)
-                    return _Answer(response.status, response.headers, body)
+                    return await self._read_failure(response, scope)
                 whole = await _read(response, self.max_response_size)
             if whole is not None:
                 return _Answer(response.status, response.headers, whole)
@@ -649,9 +651,24 @@ class Transport:
                     status=response.status,
                 )
             )
+        # The scope has swallowed the cancellation that was its own.
+        raise TimeoutError
+
+    async def _read_failure(
+        self, response: aiohttp.ClientResponse, scope: anyio.CancelScope | None
+    ) -> _Answer:
+        body = b""
+        if scope is None:
+            body = await _read_start(response, _ERROR_BODY_READ)
+        else:
+            # Its status says enough, whether or not the body comes in time.
+            left, scope.deadline = scope.deadline, float("inf")
+            with anyio.CancelScope(deadline=left):
+                body = await _read_start(response, _ERROR_BODY_READ)
+        return _Answer(response.status, response.headers, body)
 
     def _time_limits(self, elapsed: float) -> tuple[aiohttp.ClientTimeout, float | None]:
-        """Return the limits that aiohttp keeps, and the seconds for reading a body if it does not.
+        """Return the limits that aiohttp keeps, and the seconds from sending on if it does not.
 
         Args:
             elapsed: The seconds since the first attempt was sent.
@@ -688,10 +705,40 @@ def _known_secrets(request: _Request, token: Secret | None) -> tuple[str, ...]:
     return request.secrets if token is None else (*request.secrets, token)
 
 
-def _middlewares(session: aiohttp.ClientSession) -> Sequence[aiohttp.ClientMiddlewareType]:
+def _middlewares(
+    session: aiohttp.ClientSession, scope: anyio.CancelScope | None, seconds: float | None
+) -> Sequence[aiohttp.ClientMiddlewareType]:
     # Middlewares of a request replace the session's, which aiohttp keeps to itself.
     own: Sequence[aiohttp.ClientMiddlewareType] = getattr(session, "_middlewares", ())
-    return (*own, _send_once)
+    if scope is None or seconds is None:
+        return (*own, _send_once)
+    return (*own, _timed_from_sending(scope, seconds), _send_once)
+
+
+def _timed_from_sending(scope: anyio.CancelScope, seconds: float) -> aiohttp.ClientMiddlewareType:
+    """Return a middleware that starts a time limit when a connection has been got.
+
+    aiohttp's own limit for a whole request counts the wait for a place in the pool, too.
+    """
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        send = request.send
+
+        async def send_in_time(connection: Connection) -> aiohttp.ClientResponse:
+            scope.deadline = anyio.current_time() + seconds
+            return await send(connection)
+
+        methods = vars(request)
+        methods["send"] = send_in_time
+        try:
+            return await handler(request)
+        finally:
+            # It refers to itself otherwise.
+            del methods["send"]
+
+    return middleware
 
 
 def _describe(error: BaseException) -> str:

@@ -42,6 +42,7 @@ from tests.support.clock import FakeClock
 from tests.support.faults import (
     FIVE_MEGABYTES,
     Behaviour,
+    Connection,
     Drip,
     Drop,
     FaultServer,
@@ -475,6 +476,39 @@ async def test_the_time_limit_is_for_the_whole_answer(own: bool) -> None:
         ) as client:
             with pytest.raises(RequestTimeoutError):
                 await get(client)
+
+
+class SlowHead:
+    """Send the head of an answer byte by byte, and never the whole of it before a minute."""
+
+    async def perform(self, connection: Connection, request: SeenRequest) -> bool:
+        for byte in b"HTTP/1.1 200 OK\r\nX-Slow: ".ljust(600, b"o"):
+            await connection.send(bytes([byte]))
+            await connection.pause(0.1)
+        return False
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_the_time_limit_is_for_the_head_too(own: bool) -> None:
+    async with FaultServer(SlowHead()) as server, aiohttp.ClientSession() as session:
+        options: dict[str, Any] = {} if own else {"session": session}
+        async with client_of(
+            server, timeout=0.5, retry=RetryPolicy(attempts=1), **options
+        ) as client:
+            with pytest.raises(RequestTimeoutError):
+                await get(client)
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_status_counts_even_if_the_rest_never_comes(own: bool) -> None:
+    # Taken for a lost answer, the second 404 would make the first one a success.
+    hang = Hang(b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n")
+    async with FaultServer(default=hang) as server, aiohttp.ClientSession() as session:
+        options: dict[str, Any] = {} if own else {"session": session}
+        async with client_of(server, timeout=0.2, **options) as client:
+            with pytest.raises(NotFoundError):
+                await delete(client)
+        assert server.counts() == {"DELETE": 1}
 
 
 @pytest.mark.parametrize("own", [True, False])
