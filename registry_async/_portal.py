@@ -8,6 +8,7 @@ loop) happens on the loop's thread, where Python never raises it.
 import asyncio
 import atexit
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -31,11 +32,9 @@ Cleanup: TypeAlias = Callable[[], Awaitable[None]]
 # How many seconds the end of the interpreter, or of a thread, may take where nobody could
 # interrupt it. Connections close much faster.
 _PATIENCE: Final = 5.0
-# The first interrupt cancels the call, the second one may be impatience. Whoever insists gets
-# out even where a coroutine does not let itself be cancelled.
-_INTERRUPTS_WAITED_OUT: Final = 2
-# Windows does not interrupt a wait for a lock, so there it is looked up from now and then.
-_WAIT: Final = 0.1 if sys.platform == "win32" else -1
+# How many seconds a wait lasts before it begins anew. Windows does not interrupt a wait for a
+# lock, and elsewhere a signal that comes just before the wait begins is not seen within it.
+_WAIT: Final = 0.1 if sys.platform == "win32" else 0.5
 _NOTHING: Final = object()
 _PLUMBING: Final = frozenset({"asyncio", "anyio", "concurrent"})
 
@@ -73,8 +72,11 @@ class _Call:
             self.result = await start()
         except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
             # Neither a task nor a future could carry every exception: StopIteration is refused,
-            # SystemExit would end the loop.
-            self.error = error
+            # SystemExit would end the loop. Nobody asks for the one of a call that was given up.
+            if not self._cancelling:
+                self.error = error
+        # Now rather than in the task's callback, so that the other thread wakes up meanwhile.
+        self.end()
 
     def cancel(self) -> None:
         """Cancel the coroutine; on the loop's thread."""
@@ -101,24 +103,13 @@ class _Call:
         while not self._done.acquire(True, _WAIT):
             continue
 
-    def abandon(self, interrupt: BaseException) -> BaseException:
-        """Cancel the coroutine and wait for its end, whatever interrupts that.
-
-        Returns:
-            What to raise: the interrupt, or a later one of another kind.
-        """
-        interrupts = 1
+    def abandon(self) -> None:
+        """Cancel the coroutine and wait for its end; on the thread that called."""
         # Not even registered when the interrupt came, or ended: there is nothing to wait for.
-        while self in self._thread.calls and interrupts <= _INTERRUPTS_WAITED_OUT:
-            try:
-                if not self._cancelling:
-                    self._thread.schedule(self.cancel)
-                self.wait()
-            except BaseException as again:  # noqa: BLE001 - raised in the end
-                interrupts += 1
-                if type(again) is not type(interrupt):
-                    interrupt = again
-        return interrupt
+        if self in self._thread.calls:
+            if not self._cancelling:
+                self._thread.schedule(self.cancel)
+            self.wait()
 
 
 class _LoopThread:
@@ -140,6 +131,9 @@ class _LoopThread:
         # at the exit of the interpreter.
         self._executor = ThreadPoolExecutor(thread_name_prefix="registry_async")
         self.loop.set_default_executor(self._executor)
+        # Only what runs for this package waits here: in debug mode, that a page took long to
+        # decode on a slow machine is no news for standard error.
+        self.loop.slow_callback_duration = math.inf
         self._thread = threading.Thread(target=self._run, name="registry_async", daemon=True)
         try:
             self._thread.start()
@@ -236,10 +230,12 @@ class _Portal:
         # The garbage collector and signal handlers may call in while this thread has it.
         self.lock = threading.RLock()
         self._thread: _LoopThread | None = None
+        self._exiting = False
 
     def thread(self) -> _LoopThread:
         """Return the thread, started if there is none; under the lock."""
         if self._thread is None:
+            self.end_daemon()
             self._thread = _LoopThread()
         return self._thread
 
@@ -252,9 +248,20 @@ class _Portal:
         """Forget the parent's thread, and a lock that another of its threads had, in a child."""
         self.lock = threading.RLock()
         self._thread = None
+        self._exiting = False
+
+    def end_daemon(self) -> None:
+        """End the calling thread if it is a daemon thread and the interpreter exits.
+
+        Python stops such threads without a word wherever they are. One that learnt of a closed
+        client instead would tell standard error.
+        """
+        if self._exiting and threading.current_thread().daemon:
+            raise SystemExit
 
     def exit(self) -> None:
         """End the thread at the interpreter's exit, in good order if that takes no longer."""
+        self._exiting = True
         thread = self._thread
         if thread is not None:
             thread.schedule(thread.finish_all)
@@ -310,11 +317,24 @@ class Lease:
                 call.wait()
             error, call.error = call.error, None
         except BaseException as interrupt:  # noqa: BLE001 - raised below
-            error = call.abandon(interrupt)
+            error = interrupt
+            # The first interrupt cancels the call, the second one may be impatience. Whoever
+            # insists gets out even where a coroutine does not let itself be cancelled. No loop
+            # and no call between: these could be interrupted where nothing catches it.
+            try:
+                call.abandon()
+            except BaseException as second:  # noqa: BLE001 - the first of a kind is raised
+                error = error if second.__class__ is error.__class__ else second
+                try:
+                    call.abandon()
+                except BaseException as third:  # noqa: BLE001 - the first of a kind is raised
+                    error = error if third.__class__ is error.__class__ else third
         if error is None and call.result is not _NOTHING:
             return cast(T, call.result)
         if error is None or (thread.closing and isinstance(error, asyncio.CancelledError)):
             error = ClientClosedError(f"the {self._name} was closed during the call")
+        if isinstance(error, ClientClosedError):
+            _portal.end_daemon()
         try:
             raise error.with_traceback(_trimmed(error.__traceback__))
         finally:

@@ -673,6 +673,7 @@ def test_a_fork_while_other_threads_are_at_work_does_not_hang_the_child() -> Non
         ("collected", ["cleaned"]),
         ("executor_used", ["cleaned"]),
         ("call_in_daemon_thread", ["cleaned"]),
+        ("calls_in_daemon_threads", ["cleaned"]),
         ("thread_outlives_main", ["42", "cleaned"]),
         ("cleanup_without_end", []),
         ("cleanup_that_refuses", []),

@@ -19,6 +19,9 @@ async def say_cleaned() -> None:
     sys.stdout.write("cleaned\n")
 
 
+async def nothing() -> None: ...
+
+
 async def answer() -> int:
     return 42
 
@@ -84,15 +87,30 @@ def call_in_daemon_thread() -> None:
         started.set()
         await endless()
 
-    def call() -> None:
-        try:
-            leases[0].run(blocked)
-        except RuntimeError:
-            # Whether a daemon thread still gets to this line is chance.
-            return
-
-    threading.Thread(target=call, daemon=True).start()
+    threading.Thread(target=leases[0].run, args=(blocked,), daemon=True).start()
     started.wait()
+
+
+def calls_in_daemon_threads() -> None:
+    used()
+    started = threading.Semaphore(0)
+
+    def call() -> None:
+        while True:
+            leases[0].run(answer)
+            started.release()
+
+    def lease_and_call() -> None:
+        while True:
+            lease = Lease(Client(), nothing)
+            lease.run(answer)
+            lease.close()
+            started.release()
+
+    for work in (call, call, lease_and_call, lease_and_call):
+        threading.Thread(target=work, daemon=True).start()
+    for _ in range(100):
+        started.acquire()
 
 
 def thread_outlives_main() -> None:

@@ -10,6 +10,8 @@ from types import FrameType
 from registry_async._portal import Lease
 
 INTERRUPTS = 300
+# Seconds: so soon that an interrupt may strike while the one before is dealt with.
+AGAIN = 3e-5
 
 
 class Client:
@@ -30,11 +32,13 @@ class Work:
         self.begun = 0
         self.ended = 0
 
-    async def do(self) -> int:
+    async def do(self, *, endless: bool = False) -> int:
         self.begun += 1
         try:
             for _ in range(3):
                 await asyncio.sleep(0)
+            if endless:
+                await asyncio.Event().wait()
             return 42
         finally:
             try:
@@ -44,14 +48,21 @@ class Work:
 
 
 def main() -> None:
-    armed = False
+    # How many more times to interrupt.
+    armed = 0
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal armed
+        if not armed:
+            return
         # Only where the lease has to deal with it.
-        while armed and frame is not None:
-            if frame.f_globals["__name__"] == Lease.__module__:
-                raise Interrupt
+        while frame is not None and frame.f_globals["__name__"] != Lease.__module__:
             frame = frame.f_back
+        # The timer is set anew only here, lest a slow machine do nothing but call this.
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        if frame is not None:
+            armed -= 1
+            raise Interrupt
 
     work = Work()
     lease = Lease(Client(), nothing)
@@ -60,17 +71,30 @@ def main() -> None:
     chance = random.Random(7)
     caught = 0
     while caught < INTERRUPTS:
-        # A second and a third one may strike while the first is dealt with.
-        armed = True
-        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 2e-4), 5e-5)
+        armed = 4
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 2e-4))
         try:
             while True:
                 assert lease.run(work.do) == 42
         except Interrupt:
             caught += 1
-        armed = False
+        armed = 0
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert lease.run(work.do) == 42
+
+    async def running() -> int:
+        return len(asyncio.all_tasks()) - 1
+
+    for _ in range(INTERRUPTS):
+        # No more than two, so none of them may leave the coroutine to itself.
+        armed = 2
+        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 2e-4))
+        try:
+            lease.run(work.do, endless=True)
+        except Interrupt:
+            armed = 0
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert lease.run(running) == 0
 
     async def settle() -> None:
         # A third interrupt ends the wait, not the coroutine's own end.
