@@ -432,5 +432,7 @@ def _trimmed(traceback: TracebackType | None) -> TracebackType | None:
         traceback = traceback.tb_next
     trimmed = None
     for step in reversed(steps):
-        trimmed = TracebackType(trimmed, step.tb_frame, step.tb_lasti, step.tb_lineno)
+        # An interrupt may strike in bytecode that belongs to no line: the line is None then.
+        line = step.tb_lineno or step.tb_frame.f_code.co_firstlineno
+        trimmed = TracebackType(trimmed, step.tb_frame, step.tb_lasti, line)
     return trimmed
