@@ -498,8 +498,8 @@ class Writer:
         if kind == "classmethod":
             if ast.unparse(function.returns) != "Self":
                 module.fail(function, f"{function.name} is a class method and makes no instance")
-            wrapped = Call(f"{self._original(module)}.{function.name}", parameters.passed)
-            return Call("cls._make", (wrapped,))
+            maker = f"{self._original(module)}.{function.name}"
+            return Call("cls._make", (maker, *parameters.passed))
         if isinstance(function, ast.AsyncFunctionDef):
             self._require_plain(module, function)
             target = f"self._async.{function.name}"

@@ -1,14 +1,18 @@
 """What the generated sync classes stand on: each wraps its async class and a lease of the loop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from html import escape
+from operator import length_hint
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar
 
 from registry_async._display import html_table
 from registry_async._pagination import AsyncPaginator, Page
 from registry_async._portal import Lease
 from registry_async._scan import AsyncScan
+from registry_async.errors import ClientClosedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +30,13 @@ __all__ = [
     "unwrap",
 ]
 
+P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
+W = TypeVar("W")
 
 # So many rows of the first page say what a list is like.
 _ROWS: Final = 50
-W = TypeVar("W")
 
 
 class Facade(Generic[W]):
@@ -55,29 +61,57 @@ class Facade(Generic[W]):
         return repr(self._async).replace(type(self._async).__name__, type(self).__name__, 1)
 
 
-class SyncIterator(Iterator[T]):
-    """An async iterator that is advanced from this side, one crossing of the threads a step.
+class _Items(Iterator[T], Generic[S, T]):
+    """The items of each step of an async iterator, one crossing of the threads a step.
+
+    It can go on after an error or an interrupt, and several threads may take items from one:
+    none is lost.
 
     Args:
         wrapped: The async iterator; its steps can be made by any task.
-        lease: What runs them.
+        items: Gives the items of a step.
+        lease: What makes the steps.
+    """
+
+    def __init__(
+        self, wrapped: AsyncIterator[S], items: Callable[[S], Iterable[T]], lease: Lease
+    ) -> None:
+        self._wrapped = wrapped
+        self._items = items
+        self._lease = lease
+        self._left: Iterator[T] = iter(())
+        self._turn = asyncio.Lock()
+
+    def __next__(self) -> T:
+        while True:
+            # No interrupt and no other thread comes between this loop and the return.
+            for item in self._left:
+                return item
+            if not self._lease.run(self._advance):
+                raise StopIteration
+
+    async def _advance(self) -> bool:
+        # What comes is kept here, on the loop's thread: an interrupt discards a call's result.
+        async with self._turn:
+            # Another thread may have had the turn before.
+            if length_hint(self._left):
+                return True
+            async for step in self._wrapped:
+                self._left = iter(self._items(step))
+                return True
+            return False
+
+
+class SyncIterator(_Items[T, T]):
+    """An async iterator that is advanced from this side.
+
+    Args:
+        wrapped: The async iterator; its steps can be made by any task.
+        lease: What makes the steps.
     """
 
     def __init__(self, wrapped: AsyncIterator[T], lease: Lease) -> None:
-        self._wrapped = wrapped
-        self._lease = lease
-
-    def __next__(self) -> T:
-        # In a tuple, since a step may well give None.
-        step = self._lease.run(self._step)
-        if step is None:
-            raise StopIteration
-        return step[0]
-
-    async def _step(self) -> tuple[T] | None:
-        async for item in self._wrapped:
-            return (item,)
-        return None
+        super().__init__(wrapped, lambda step: (step,), lease)
 
 
 class BaseClient(Facade["AsyncRegistryClient"]):
@@ -96,10 +130,15 @@ class BaseClient(Facade["AsyncRegistryClient"]):
         self._add_resources()
 
     @classmethod
-    def _make(cls, client: "AsyncRegistryClient") -> Self:
-        made = cls.__new__(cls)
-        made._adopt(client)
-        return made
+    def _make(
+        cls, maker: "Callable[P, AsyncRegistryClient]", *args: P.args, **kwargs: P.kwargs
+    ) -> Self:
+        """Have a class method of the async class make an instance of this one.
+
+        It calls whichever class it has, and both take the same arguments.
+        """
+        function: Callable[..., Self] = getattr(maker, "__func__")  # noqa: B009 - of any callable
+        return function(cls, *args, **kwargs)
 
     def _view(self, client: "AsyncRegistryClient") -> Self:
         """Return the face of a view, on the lease of the client that it is a view of."""
@@ -153,8 +192,7 @@ class BasePaginator(Facade[AsyncPaginator[T]], Generic[T]):
     """Iteration, a page at a time, and what notebooks show."""
 
     def __iter__(self) -> Iterator[T]:
-        pages: Iterator[Page[T]] = SyncIterator(self._async.pages(), self._lease)
-        return (item for page in pages for item in page.items)
+        return _Items(self._async.pages(), _items_of, self._lease)
 
     def to_dataframe(self) -> "pd.DataFrame":
         """Read the list into a data frame (extra ``pandas``).
@@ -188,8 +226,7 @@ class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
         self._own = None if leases else Lease(self, _nothing)
         self._leases = leases
         super().__init__(wrapped, self._own or leases[0])
-        self._found: Iterator[T] = iter(())
-        self._pages = SyncIterator(wrapped.batches(), self._lease)
+        self._found: Iterator[T] = _Items(wrapped.batches(), iter, self._lease)
 
     def __enter__(self) -> Self:
         # All clients run on one loop. Each must know that it is used, and has to be closed there.
@@ -205,7 +242,9 @@ class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._lease.run(self._async.__aexit__, exc_type, exc_value, traceback)
+            # A client that was closed within the block has ended the scan's requests.
+            with suppress(ClientClosedError):
+                self._lease.run(self._async.__aexit__, exc_type, exc_value, traceback)
         finally:
             if self._own is not None:
                 self._own.close()
@@ -214,10 +253,13 @@ class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
         return self
 
     def __next__(self) -> T:
-        while True:
-            for item in self._found:
-                return item
-            self._found = iter(next(self._pages))
+        for item in self._found:
+            return item
+        raise StopIteration
+
+
+def _items_of(page: Page[T]) -> tuple[T, ...]:
+    return page.items
 
 
 async def _nothing() -> None:

@@ -1035,18 +1035,17 @@ class RegistryClient(BaseClient):
         """
         base_url = hide(base_url)
         return cls._make(
-            AsyncRegistryClient.from_env(
-                base_url=base_url,
-                session=session,
-                timeout=timeout,
-                retry=retry,
-                max_connections=max_connections,
-                label=label,
-                user_agent=user_agent,
-                ssl=ssl,
-                max_response_size=max_response_size,
-                clock=clock,
-            ),
+            AsyncRegistryClient.from_env,
+            base_url=base_url,
+            session=session,
+            timeout=timeout,
+            retry=retry,
+            max_connections=max_connections,
+            label=label,
+            user_agent=user_agent,
+            ssl=ssl,
+            max_response_size=max_response_size,
+            clock=clock,
         )
 
     @property

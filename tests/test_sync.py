@@ -9,7 +9,7 @@ import re
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +31,7 @@ from registry_async import (
     RegistryClient,
     RetryPolicy,
     Scan,
+    ServerError,
     StaticToken,
     sync,
 )
@@ -295,6 +296,85 @@ def test_a_generator_left_open_holds_nothing(sandbox: Sandbox) -> None:
                 break
         assert not scan.complete
         assert client.registries.list().count() > 1
+
+
+def test_a_list_goes_on_after_an_error() -> None:
+    def page(request: SeenRequest) -> Behaviour:
+        if request.index == 1:
+            return Reply.json({"error": "no"}, 500)
+        number = min(request.index, 1) + max(0, request.index - 2)
+        item = {
+            "id": str(number),
+            "name": f"registry-{number}",
+            "status": "ACTIVE",
+            "size": 1,
+            "createdAt": "2025-01-02T03:04:05Z",
+        }
+        return Reply.json({"registries": [item], "totalCount": 3})
+
+    with in_thread(FaultServer(handler=page)) as (server, _):
+        once = RetryPolicy(attempts=1)
+        with RegistryClient(token="t", base_url=server.base_url, retry=once) as client:
+            registries = iter(client.registries.list(page_size=1))
+            assert next(registries).id == "0"
+            with pytest.raises(ServerError):
+                next(registries)
+            # Were it over, a list with a hole would look whole.
+            assert [registry.id for registry in registries] == ["1", "2"]
+
+
+def test_threads_share_an_iteration_and_nothing_is_lost(sandbox: Sandbox) -> None:
+    with sandbox.sync_client() as client, ThreadPoolExecutor(8) as pool:
+
+        def share(items: Iterable[Any]) -> list[Any]:
+            parts = pool.map(lambda _: list(items), range(8))
+            return [item for part in parts for item in part]
+
+        wanted = client.registries.list().collect()
+        listed = share(iter(client.registries.list(page_size=1)))
+        assert sorted(each.id for each in listed) == sorted(each.id for each in wanted)
+        pages = share(client.registries.list(page_size=1).pages())
+        assert sorted(page.offset for page in pages) == list(range(len(wanted)))
+        with client.scan() as scan:
+            alone = sorted(
+                (each.registry.id, each.repository.name, each.image.digest) for each in scan
+            )
+        with client.scan(page_size=2, concurrency=4) as scan:
+            found = share(scan)
+        assert scan.complete
+        assert (
+            sorted((each.registry.id, each.repository.name, each.image.digest) for each in found)
+            == alone
+        )
+
+
+def test_a_scan_may_outlive_its_client(sandbox: Sandbox) -> None:
+    for others in (0, 1):
+        with ExitStack() as exits:
+            for _ in range(others):
+                exits.enter_context(sandbox.sync_client()).registries.list().first()
+            client = sandbox.sync_client()
+            with client.scan(page_size=1) as scan:
+                next(scan)
+                client.close()
+                with pytest.raises(ClientClosedError):
+                    list(scan)
+            assert not scan.complete
+
+
+def test_a_class_of_ones_own_is_made_from_the_environment_as_by_itself(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Special(RegistryClient):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.made = True
+
+    monkeypatch.setenv("REGISTRY_TOKEN", sandbox.token)
+    with Special.from_env(base_url=sandbox.base_url, label="mine") as client:
+        assert client.made
+        assert client.label == "mine"
+        assert client.with_options(timeout=3).registries.list().first() is not None
 
 
 def test_stop_iteration_of_the_users_own_stays_what_it_is(sandbox: Sandbox) -> None:

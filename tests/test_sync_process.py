@@ -270,6 +270,23 @@ thread = threading.Thread(target=lambda: client.registries.list().count())
 thread.start()
 thread.join()
 """,
+    "in a generator that was left": """
+def found():
+    with make() as client, client.scan(page_size=1) as scan:
+        yield from scan
+left = found()
+next(left)
+""",
+    "in the middle of a daemon thread's calls": """
+client = make()
+called = threading.Event()
+def work():
+    while True:
+        client.registries.list().count()
+        called.set()
+threading.Thread(target=work, daemon=True).start()
+called.wait()
+""",
     "two clients": "for each in (clients := [make(), make()]): each.registries.list().count()",
     "in an exit handler": """
 import atexit
