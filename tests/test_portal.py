@@ -581,10 +581,7 @@ def interrupt(kind: str, patience: int, times: int) -> list[str]:
         try:
             assert process.stdout is not None
             for line in map(str.strip, process.stdout):
-                if line == "too early or too late":
-                    triggers.insert(0, line)
-                else:
-                    lines.append(line)
+                lines.append(line)
                 if triggers and line == triggers[0]:
                     del triggers[0]
                     process.send_signal(signal.SIGINT)
