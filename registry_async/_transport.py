@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import sys
 import warnings
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from logging import getLogger
 from typing import Final
@@ -230,6 +230,10 @@ class Connections:
         session: The caller's session, which is used and never closed, or None for own ones.
         max_connections: The most requests at once in one event loop.
         tls: The TLS settings, or None for the system's.
+        trace_configs: What own sessions tell of their requests.
+
+    Raises:
+        ValueError: The hooks are none of aiohttp's, or are given beside a session.
     """
 
     def __init__(
@@ -237,6 +241,7 @@ class Connections:
         session: aiohttp.ClientSession | None,
         max_connections: int,
         tls: ssl.SSLContext | None,
+        trace_configs: Iterable[aiohttp.TraceConfig],
     ) -> None:
         self.budget = RetryBudget()
         self.closed = False
@@ -244,6 +249,7 @@ class Connections:
         self.tls: ssl.SSLContext | bool = True if tls is None else tls
         self._given = session
         self._max_connections = max_connections
+        self._trace_configs = _checked_traces(trace_configs, session)
         self._locals: dict[asyncio.AbstractEventLoop, _Local] = {}
         self._warned = False
 
@@ -283,6 +289,7 @@ class Connections:
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=self._trace_configs,
             )
             closing = _close_with_loop(session)
             with suppress(StopIteration):
@@ -325,6 +332,17 @@ class Connections:
         while self._locals:
             loop, local = self._locals.popitem()
             _close_elsewhere(loop, local)
+
+
+def _checked_traces(
+    trace_configs: Iterable[aiohttp.TraceConfig], session: aiohttp.ClientSession | None
+) -> list[aiohttp.TraceConfig]:
+    traces = list(trace_configs)
+    if not all(isinstance(trace, aiohttp.TraceConfig) for trace in traces):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("trace_configs must be instances of aiohttp.TraceConfig")
+    if traces and session is not None:
+        raise ValueError("give trace_configs to the session that the client is given")
+    return traces
 
 
 def _leave(local: _Local) -> None:

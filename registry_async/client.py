@@ -48,7 +48,7 @@ from registry_async.errors import ConfigurationError, UnexpectedResponseError
 from registry_async.retry import Clock, RetryPolicy, SystemClock
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, ClientTimeout
+    from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
 __all__ = ["DEFAULT_BASE_URL", "AsyncRegistryClient", "JsonValue", "scan"]
 
@@ -83,6 +83,8 @@ class AsyncRegistryClient:
         user_agent: The name of your application, put before our own in the User-Agent header.
         ssl: TLS settings, or the path of a file with CA certificates to trust besides the
             system's.
+        trace_configs: aiohttp's own hooks for traces and metrics, for sessions that the client
+            makes; a session of yours has its own. They see requests as they are, tokens included.
         max_response_size: The most bytes of one answer, once it is decompressed.
         clock: Where time and chance come from; tests give a clock of their own.
 
@@ -105,6 +107,7 @@ class AsyncRegistryClient:
         label: str | None = None,
         user_agent: str | None = None,
         ssl: ssl.SSLContext | str | Path | None = None,
+        trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
     ) -> None:
@@ -134,6 +137,7 @@ class AsyncRegistryClient:
                 session,
                 check_count(max_connections, "max_connections", minimum=1),
                 _tls(ssl),
+                trace_configs,
             ),
             timeout=_transport.check_timeout(timeout),
             retry=RetryPolicy() if retry is None else _retry(retry),
@@ -164,6 +168,7 @@ class AsyncRegistryClient:
         label: str | None = None,
         user_agent: str | None = None,
         ssl: ssl.SSLContext | str | Path | None = None,
+        trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
     ) -> Self:
@@ -184,6 +189,7 @@ class AsyncRegistryClient:
             label: As for the class.
             user_agent: As for the class.
             ssl: As for the class.
+            trace_configs: As for the class.
             max_response_size: As for the class.
             clock: As for the class.
 
@@ -208,6 +214,7 @@ class AsyncRegistryClient:
                 label=label,
                 user_agent=user_agent,
                 ssl=ssl,
+                trace_configs=trace_configs,
                 max_response_size=max_response_size,
                 clock=clock,
             )

@@ -69,7 +69,7 @@ from registry_async.models import (
 from registry_async.retry import Clock, RetryPolicy
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, ClientTimeout
+    from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
 __all__ = [
     "Images",
@@ -944,6 +944,8 @@ class RegistryClient(BaseClient):
         user_agent: The name of your application, put before our own in the User-Agent header.
         ssl: TLS settings, or the path of a file with CA certificates to trust besides the
             system's.
+        trace_configs: aiohttp's own hooks for traces and metrics, for sessions that the client
+            makes; a session of yours has its own. They see requests as they are, tokens included.
         max_response_size: The most bytes of one answer, once it is decompressed.
         clock: Where time and chance come from; tests give a clock of their own.
 
@@ -966,6 +968,7 @@ class RegistryClient(BaseClient):
         label: str | None = None,
         user_agent: str | None = None,
         ssl: ssl.SSLContext | str | Path | None = None,
+        trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
     ) -> None:
@@ -982,6 +985,7 @@ class RegistryClient(BaseClient):
                 label=label,
                 user_agent=user_agent,
                 ssl=ssl,
+                trace_configs=trace_configs,
                 max_response_size=max_response_size,
                 clock=clock,
             ),
@@ -1006,6 +1010,7 @@ class RegistryClient(BaseClient):
         label: str | None = None,
         user_agent: str | None = None,
         ssl: ssl.SSLContext | str | Path | None = None,
+        trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
     ) -> Self:
@@ -1026,6 +1031,7 @@ class RegistryClient(BaseClient):
             label: As for the class.
             user_agent: As for the class.
             ssl: As for the class.
+            trace_configs: As for the class.
             max_response_size: As for the class.
             clock: As for the class.
 
@@ -1044,6 +1050,7 @@ class RegistryClient(BaseClient):
             label=label,
             user_agent=user_agent,
             ssl=ssl,
+            trace_configs=trace_configs,
             max_response_size=max_response_size,
             clock=clock,
         )

@@ -1179,6 +1179,37 @@ async def test_each_attempt_is_logged_at_debug(caplog: pytest.LogCaptureFixture)
     assert "attempt 3" in messages[2]
 
 
+async def test_trace_configs_see_the_requests_of_the_clients_own_session() -> None:
+    traced: list[str] = []
+
+    async def on_start(
+        session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestStartParams,
+    ) -> None:
+        traced.append(params.method)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_start)
+    async with (
+        FaultServer(EMPTY, default=EMPTY) as server,
+        client_of(server, trace_configs=[trace]) as client,
+    ):
+        await get(client)
+        await get(client.with_options(timeout=3))
+    assert traced == ["GET", "GET"]
+
+
+async def test_trace_configs_that_nobody_would_call_are_refused() -> None:
+    trace = aiohttp.TraceConfig()
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ValueError, match="to the session"):
+            AsyncRegistryClient(token="t", session=session, trace_configs=[trace])
+    wrong: Any = ["a text"]
+    with pytest.raises(ValueError, match=r"aiohttp\.TraceConfig"):
+        AsyncRegistryClient(token="t", trace_configs=wrong)
+
+
 async def test_waits_are_taken_from_the_clock_given() -> None:
     clock = FakeClock()
     waits = [Reply(503, headers={"Retry-After": "30"})] * 3
