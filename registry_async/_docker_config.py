@@ -1,6 +1,7 @@
 """Write logins into a Docker configuration file, losing nothing that is in it."""
 
 import base64
+import errno
 import json
 import os
 import secrets
@@ -9,9 +10,9 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from registry_async._secrets import Secret
+from registry_async._secrets import REDACTED, SecretBytes
 from registry_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 _OWNER_ONLY: Final = 0o600
 _OWNER_ONLY_FOLDER: Final = 0o700
 
-Config = dict[str, object]
+
+class _Config(dict[str, object]):
+    """A part of a configuration, which holds the logins of all hosts and does not show them."""
+
+    def __repr__(self) -> str:
+        return f"{{{REDACTED}}}"
 
 
 def save(auths: Mapping[str, "DockerAuth"], path: Path) -> None:
@@ -39,32 +45,21 @@ def save(auths: Mapping[str, "DockerAuth"], path: Path) -> None:
     target.parent.mkdir(mode=_OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
     with _locked(target.parent):
         config = _read(target)
-        config["auths"] = {**_auths(config, target), **entries}
+        config["auths"] = _Config(_auths(config, target) | entries)
         _warn_of_helpers(config, entries, target)
-        _replace(target, json.dumps(config, indent="\t", ensure_ascii=False).encode() + b"\n")
+        # In ASCII, since what a file may hold in escapes need not be text that can be encoded.
+        _replace(target, SecretBytes(json.dumps(config, indent="\t").encode() + b"\n"))
 
 
-def _entry(host: str, auth: "DockerAuth") -> dict[str, str]:
+def _entry(host: str, auth: "DockerAuth") -> _Config:
     """Return a login as docker, podman, skopeo and helm read it: they all look at ``auth``."""
     encoded = auth.auth
     if not encoded and auth.username and auth.password:
-        pair = SecretPair(auth.username, auth.password)
-        encoded = pair.encode()
+        encoded = base64.b64encode(f"{auth.username}:{auth.password}".encode()).decode()
     if not encoded:
         raise ConfigurationError(f"the login for {host} has no auth and no password")
-    entry = {"auth": encoded, "username": auth.username, "password": auth.password}
-    return {name: Secret(value) for name, value in entry.items() if value}
-
-
-class SecretPair:
-    """A user name and a password on their way into one field."""
-
-    def __init__(self, username: str, password: str) -> None:
-        self._text = Secret(f"{username}:{password}")
-
-    def encode(self) -> Secret:
-        """Return them as the ``auth`` field has them."""
-        return Secret(base64.b64encode(self._text.encode()).decode())
+    parts = {"auth": encoded, "username": auth.username, "password": auth.password}
+    return _Config({name: text for name, text in parts.items() if text})
 
 
 def _target(path: Path) -> Path:
@@ -77,7 +72,10 @@ def _target(path: Path) -> Path:
         if linked:
             raise ConfigurationError(f"{path} is a link that leads nowhere") from None
         return path.parent.resolve() / path.name
-    except RuntimeError:
+    except (RuntimeError, OSError) as error:
+        # Before Python 3.13 it is a RuntimeError.
+        if isinstance(error, OSError) and error.errno != errno.ELOOP:
+            raise
         raise ConfigurationError(f"{path} is a link that leads to itself") from None
     if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(f"{path} is not a regular file")
@@ -97,39 +95,42 @@ def _locked(folder: Path) -> Generator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Some network file systems know no locks; there, too, the last one wins.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def _read(target: Path) -> Config:
+def _read(target: Path) -> _Config:
     try:
         descriptor = os.open(target, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
-        return {}
+        return _Config()
     with os.fdopen(descriptor, "rb") as file:
-        content = file.read()
+        content = SecretBytes(file.read())
     config: object = None
     # Docker itself takes an empty file for an empty configuration.
     with suppress(ValueError, RecursionError):
-        config = json.loads(content) if content.strip() else {}
-    del content
-    if not isinstance(config, dict):
+        config = json.loads(content, object_hook=_Config) if content.strip() else _Config()
+    if not isinstance(config, _Config):
+        del config
         raise ConfigurationError(f"{target} holds no JSON object: it is left as it is")
-    return cast(Config, config)
+    return config
 
 
-def _auths(config: Config, target: Path) -> Config:
+def _auths(config: _Config, target: Path) -> _Config:
     auths = config.get("auths")
     if auths is None:
-        return {}
-    if not isinstance(auths, dict):
+        return _Config()
+    if not isinstance(auths, _Config):
+        del auths
         raise ConfigurationError(f"auths in {target} is no object: the file is left as it is")
-    return cast(Config, auths)
+    return auths
 
 
-def _warn_of_helpers(config: Config, entries: Mapping[str, object], target: Path) -> None:
+def _warn_of_helpers(config: _Config, entries: Mapping[str, object], target: Path) -> None:
     helpers = config.get("credHelpers")
     helped = [host for host in entries if isinstance(helpers, dict) and host in helpers]
     if config.get("credsStore") or helped:
@@ -141,7 +142,7 @@ def _warn_of_helpers(config: Config, entries: Mapping[str, object], target: Path
         )
 
 
-def _replace(target: Path, content: bytes) -> None:
+def _replace(target: Path, content: SecretBytes) -> None:
     """Put new content in the place of the file, as a whole or not at all."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
