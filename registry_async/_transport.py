@@ -151,11 +151,16 @@ async def _send_once(
     raise _BrokenError(reason)
 
 
-async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+async def _close_with_loop(
+    session: aiohttp.ClientSession, reading: set[aiohttp.ClientResponse]
+) -> AsyncGenerator[None]:
     """Close the session when this generator is closed, as event loops do when they end."""
     try:
         yield
     finally:
+        # The session's end alone would leave whoever reads a body waiting until its time is up.
+        for response in reading:
+            response.close()
         await session.close()
 
 
@@ -167,8 +172,10 @@ class _Local:
         session: aiohttp.ClientSession,
         places: int,
         closing: AsyncGenerator[None] | None = None,
+        reading: set[aiohttp.ClientResponse] | None = None,
     ) -> None:
         self.session = session
+        self.reading = set[aiohttp.ClientResponse]() if reading is None else reading
         self.closing = closing
         # Attempts let other tasks run anyway, so that getting a free place need not.
         self.places = anyio.Semaphore(places, fast_acquire=True)
@@ -291,13 +298,14 @@ class Connections:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._trace_configs,
             )
-            closing = _close_with_loop(session)
+            reading = set[aiohttp.ClientResponse]()
+            closing = _close_with_loop(session, reading)
             with suppress(StopIteration):
                 # A client may outlive its loop without being closed: one that is used in one
                 # asyncio.run() after the other. A loop that ends closes the generators begun
                 # in it, which this one now is.
                 closing.__anext__().__await__().__next__()
-            return _Local(session, self._max_connections, closing)
+            return _Local(session, self._max_connections, closing, reading)
         connector = session.connector
         if getattr(connector, "_loop", loop) is not loop:
             raise ConfigurationError(
@@ -656,9 +664,13 @@ class Transport:
                 proxy=None if self.connections.foreign else local.proxy(request.url),
                 middlewares=_middlewares(local.session, scope, seconds),
             ) as response:
-                if response.status >= 300:
-                    return await self._read_failure(response, scope)
-                whole = await _read(response, self.max_response_size)
+                local.reading.add(response)
+                try:
+                    if response.status >= 300:
+                        return await self._read_failure(response, scope)
+                    whole = await _read(response, self.max_response_size)
+                finally:
+                    local.reading.discard(response)
             if whole is not None:
                 return _Answer(response.status, response.headers, whole)
             return _Failure(

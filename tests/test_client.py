@@ -188,6 +188,28 @@ async def test_closing_ends_what_runs_and_what_waits() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("status", [200, 503])
+async def test_closing_ends_the_reading_of_a_body(status: int) -> None:
+    began = asyncio.Event()
+
+    async def begin(*_: object) -> None:
+        began.set()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(begin)
+    start = b"HTTP/1.1 %d Status\r\nContent-Length: 9\r\n\r\n{" % status
+    async with FaultServer(default=Hang(start)) as server:
+        client = client_of(server, trace_configs=[trace], clock=FakeClock())
+        reading = asyncio.create_task(get(client))
+        await began.wait()
+        await client.aclose()
+        async with asyncio.timeout(10):
+            (result,) = await asyncio.gather(reading, return_exceptions=True)
+        assert type(result) is ClientClosedError
+        assert server.count("GET") == 1
+
+
+@pytest.mark.anyio
 async def test_closing_ends_a_back_off() -> None:
     async with FaultServer(default=Reply(503)) as server:
         clock = FakeClock()
