@@ -34,6 +34,9 @@ UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _ROWS: Final = 50
 # Enough of a digest to tell it from others, as docker shows it.
 _DIGEST: Final = len("sha256:") + 12
+# The years that fit whole into 64 bits of nanoseconds.
+_FIRST_YEAR: Final = 1678
+_LAST_YEAR: Final = 2261
 # Fields that hold bytes, whatever their type says.
 _SIZES: Final = frozenset({"size", "size_limit", "non_referenced", "untagged", "total"})
 
@@ -144,7 +147,8 @@ def _cell_text(column: _Column, value: Any) -> str:
 def to_dataframe(items: Sequence[Any], model: type[Any]) -> "DataFrame":
     """Return a data frame of items, a row each: bytes as Int64, times as datetime64[ns, UTC].
 
-    The parts of a scope are columns of their own, layers are a count, secrets are left out.
+    The parts of a scope are columns of their own, layers are a count, secrets are left out, and so
+    are times that nanoseconds cannot hold (before 1678 and after 2261).
 
     Args:
         items: The items.
@@ -162,19 +166,18 @@ def to_dataframe(items: Sequence[Any], model: type[Any]) -> "DataFrame":
     frame: dict[str, Any] = {}
     for column in _columns(model):
         values = [_plain(column.get(item)) for item in items]
-        kind = _dtype(column.kinds)
-        if kind == "datetime64[ns, UTC]":
-            frame[column.name] = pd.Series(pd.to_datetime(values, utc=True), dtype=kind)
-        else:
-            frame[column.name] = pd.Series(values, dtype=kind)
+        # Made as objects first: an empty list has no type that could become another.
+        frame[column.name] = pd.Series(values, dtype="object").astype(_dtype(column.kinds))
     return pd.DataFrame(frame)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, datetime) and not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        return None
     return value.value if isinstance(value, Enum) else value
 
 
-def _dtype(kinds: tuple[Any, ...]) -> str:
+def _dtype(kinds: tuple[Any, ...]) -> Any:
     for kind, dtype in (
         (datetime, "datetime64[ns, UTC]"),
         (bool, "boolean"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from attrs import fields, frozen
 
-from registry_async._display import UNITS, size_text, visible
+from registry_async._display import UNITS, size_text, to_dataframe, visible
 from registry_async._report import (
     ImageSummary,
     RegistryTotals,
@@ -252,33 +252,7 @@ def _csv_cell(value: object) -> object:
 
 def dataframe(report: ScanReport) -> "DataFrame":
     """Return one row a repository, all columns, typed even when there is no row."""
-    try:
-        import pandas
-    except ImportError:
-        raise ConfigurationError(
-            "a data frame needs pandas: pip install 'registry-async[pandas]'"
-        ) from None
-    # What pandas' nanoseconds can hold.
-    first, last = pandas.Timestamp.min.year + 1, pandas.Timestamp.max.year - 1
-
-    def moment(value: datetime | None) -> datetime | None:
-        return value if value is not None and first <= value.year <= last else None
-
-    columns: dict[str, Any] = {}
-    for attribute in fields(RepositoryTotals):
-        values: list[Any] = [getattr(row, attribute.name) for row in report.repositories]
-        kind = str(attribute.type)
-        if "datetime" in kind:
-            times = pandas.Series([moment(value) for value in values], dtype="object")
-            columns[attribute.name] = times.astype("datetime64[ns, UTC]")
-        else:
-            number = "int" in kind
-            columns[attribute.name] = (
-                pandas.array(values, dtype="Int64")
-                if number
-                else pandas.array(values, dtype="string")
-            )
-    return pandas.DataFrame(columns)
+    return to_dataframe(report.repositories, RepositoryTotals)
 
 
 def figure(report: ScanReport) -> "Figure":
