@@ -124,8 +124,7 @@ def test_a_client_can_be_closed_in_another_loop_than_it_was_used_in() -> None:
             with asyncio.Runner() as runner:
                 assert runner.run(use()) == []
                 asyncio.run(client.aclose())
-                runner.run(asyncio.sleep(0.01))
-            portal.call(server.wait_for_connections, 0)
+                runner.run(asyncio.to_thread(portal.call, server.wait_for_connections, 0))
         del client
         gc.collect()
         """
