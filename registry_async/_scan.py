@@ -69,8 +69,9 @@ _PAGES_PER_WORKER: Final = 2
 # So many repositories, times the concurrency, are known ahead of their turn: enough to keep all
 # workers busy, few enough to forget about.
 _REPOSITORIES_PER_WORKER: Final = 2
-# After so many refusals in a row a whole project is taken to be closed to the token.
-_REFUSALS: Final = 8
+# After so many refusals in a row a whole project is taken to be closed to the token. There may be
+# that many registries of others in it before one that is open.
+_REFUSALS: Final = 20
 # After so many failures in a row that each cost a time limit, a registry is given up.
 _SLOW_FAILURES: Final = 8
 # A limit on requests is waited out so often without anything of the project getting through, and
@@ -282,6 +283,8 @@ class _Reading(Generic[T]):
         self.plan = 0
         self.done = False
         self.queued = False
+        # Whether it is done because it was read to its end.
+        self.whole = False
         self._walk = Walk(source, 0)
         self._next = 0
         self._step = page_size
@@ -323,6 +326,7 @@ class _Reading(Generic[T]):
             planned = self._walk.offset + self._step
             page = self._walk.feed(raw_page)
             if self._walk.done:
+                self.whole = True
                 self.stop()
             else:
                 self._end = page.total or 0
@@ -368,6 +372,8 @@ class _Project:
         source = page_source(self.registries.list(page_size=page_size))
         self.reading = _Reading(source, page_size, _Room())
         self.open: set[_RegistryWork] = set()
+        # Whether all its registries are known.
+        self.listed = False
         # For a report: the counts of the registries that are read, by id.
         self.counters: dict[str, RegistryCounter] = {}
         self.successes = 0
@@ -441,6 +447,11 @@ class _Frontier:
     def exhausted(self) -> bool:
         """Whether everything was read or given up."""
         return all(project.reading.done and not project.open for project in self._projects)
+
+    @property
+    def listed(self) -> bool:
+        """Whether all registries are known. Otherwise none can be said to be missing."""
+        return all(project.listed for project in self._projects)
 
     def next(self, waiting: int) -> _Task | None:
         """Return the page to ask for now, if there is any.
@@ -687,7 +698,7 @@ class AsyncScan(Generic[T]):
         self._unmatched = set(options.registries or ())
         self._errors: list[ScanError] = []
         self._batches: deque[list[T]] = deque()
-        self._items: Iterator[T] = iter(())
+        self._items: deque[T] = deque()
         self._builder: ReportBuilder | None = None
         self._images = 0
         self._requests = 0
@@ -763,20 +774,20 @@ class AsyncScan(Generic[T]):
                     await asyncio.wait([self._task])
         finally:
             self._batches.clear()
-            self._items = iter(())
+            self._items.clear()
             self._exits.close()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
-        while True:
-            for item in self._items:
-                return item
+        while not self._items:
             batch = await self._next_batch()
             if batch is None:
                 raise StopAsyncIteration
-            self._items = iter(batch)
+            # Added, for another consumer may have put a page there meanwhile.
+            self._items.extend(batch)
+        return self._items.popleft()
 
     def batches(self) -> "AsyncIterator[list[T]]":
         """Return an iterator over what is found, as many items at once as came in one page."""
@@ -817,7 +828,8 @@ class AsyncScan(Generic[T]):
                 self._drained = True
                 return None
             await self._arrival.wait()
-            if not self._finished:
+            # Of several consumers that wait for the same event, one makes the next for all.
+            if self._arrival.is_set() and not self._finished:
                 self._arrival = anyio.Event()
         raise self._failure
 
@@ -828,7 +840,8 @@ class AsyncScan(Generic[T]):
                 for _ in range(self._options.concurrency):
                     group.start_soon(self._work, group.cancel_scope)
             if self._failure is None and self._frontier.exhausted:
-                self._note_unmatched()
+                if self._frontier.listed:
+                    self._note_unmatched()
                 self._complete = not self._errors
         finally:
             self._finished = True
@@ -883,8 +896,10 @@ class AsyncScan(Generic[T]):
                 reading.stop()
         if failure is not None:
             await self._judge(task, failure)
-        elif task.work is None and reading.done and self._builder is not None:
-            await self._read_quota(task.project)
+        elif task.work is None and reading.whole and not task.project.listed:
+            task.project.listed = True
+            if self._builder is not None:
+                await self._read_quota(task.project)
         self._frontier.came(task)
         if self._listeners:
             now = self.progress

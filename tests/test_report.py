@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -178,6 +179,25 @@ async def test_the_quota_costs_one_request_a_project() -> None:
         for row in report.registries:
             assert row.size_limit == 21_474_836_480
             assert row.used == round(100 * row.size / 21_474_836_480, 2)
+
+
+async def test_the_quota_is_asked_for_once_however_the_list_of_registries_was_read() -> None:
+    async with project() as (server, client):
+        server.populate(registries=12, repositories=1, images=1)
+        gone = asyncio.Event()
+
+        async def shrink(request: SeenRequest) -> None:
+            # The pages after the second are under way when the list turns out to be short.
+            if request.query == "limit=2&offset=2":
+                for registry in list(server.registries)[4:]:
+                    del server.registries[registry]
+                gone.set()
+            elif request.query.startswith("limit=2&offset=") and request.query[-1] != "0":
+                await gone.wait()
+
+        server.on_request = shrink
+        await client.scan_report(page_size=2)
+        assert server.count(operation_id="listRegistriesV1") == 1
 
 
 async def test_a_report_does_without_the_quota() -> None:

@@ -14,9 +14,11 @@ from random import Random
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from registry_async import (
+    ApiError,
     AsyncRegistryClient,
     AuthenticationError,
     ClientClosedError,
@@ -774,7 +776,24 @@ async def test_a_token_that_only_lists_registries_is_not_refused_a_thousand_time
         async with client.scan(concurrency=4) as found:
             assert [each async for each in found] == []
         assert found.errors[-1].registry is None
-        assert sum("repositories" in request.target for request in server.requests) <= 8 + 4
+        assert sum("repositories" in request.target for request in server.requests) <= 20 + 4
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 32])
+async def test_forbidden_registries_that_come_first_do_not_end_the_project(
+    concurrency: int,
+) -> None:
+    async with serving() as (server, client):
+        server.populate(registries=20, repositories=2, images=1)
+        forbidden = list(server.registries)[:10]
+        server.on_request = failing(
+            lambda request: any(registry in request.target for registry in forbidden), 403
+        )
+        async with client.scan(concurrency=concurrency) as found:
+            assert len([each async for each in found]) == 20
+        refused = [error.registry.id for error in found.errors if error.registry is not None]
+        assert sorted(refused) == sorted(forbidden)
+        assert len(found.errors) == 10
 
 
 async def test_on_error_raise_ends_at_the_first_with_the_error_itself() -> None:
@@ -848,6 +867,23 @@ async def test_a_registry_that_is_not_there_is_an_error() -> None:
         async with client.scan(registries="registry-9", on_error="raise") as found:
             with pytest.raises(NotFoundError):
                 await anext(found)
+
+
+@pytest.mark.parametrize("status", [401, 500])
+@pytest.mark.parametrize("offset", [0, 1])
+async def test_a_registry_is_not_said_to_be_missing_where_the_list_was_not_read(
+    status: int, offset: int
+) -> None:
+    async with serving() as (server, client):
+        server.populate(registries=3, repositories=1, images=1)
+        server.on_request = failing(
+            lambda request: request.query == f"limit=1&offset={offset}", status
+        )
+        async with client.scan(registries="registry-9", page_size=1) as found:
+            assert [each async for each in found] == []
+        (error,) = found.errors
+        assert isinstance(error.error, ApiError)
+        assert error.error.status == status
 
 
 @pytest.mark.parametrize(
@@ -946,6 +982,25 @@ async def test_batches_are_pages() -> None:
         async with client.scan(page_size=3) as found:
             sizes = sorted([len(batch) async for batch in found.batches()])
         assert sizes == [2, 2, 3, 3]
+
+
+async def test_several_consumers_of_one_scan_share_what_it_gives() -> None:
+    async with serving() as (server, client):
+        server.populate(registries=3, repositories=10, images=30)
+        given: list[Found] = []
+
+        async def consume(busy_after: int) -> None:
+            async for each in found:
+                given.append(key(each))
+                if len(given) % busy_after == 0:
+                    await anyio.lowlevel.checkpoint()
+
+        async with client.scan(concurrency=3, page_size=10) as found:
+            async with anyio.create_task_group() as group:
+                for busy_after in (2, 5, 13, 17):
+                    group.start_soon(consume, busy_after)
+            assert found.complete
+        assert Counter(given) == truth(server)
 
 
 async def test_progress_goes_from_nothing_to_everything() -> None:
