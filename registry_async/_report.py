@@ -432,7 +432,7 @@ class ScanReport:
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from registry_async._report_views import rich_parts
 
-        yield from rich_parts(self)
+        yield from rich_parts(self, options.max_width)
 
 
 _TOTALS: Final = (

@@ -34,6 +34,12 @@ _FULL: Final = 90.0
 _HEADINGS: Final = ("registry", "repository", "images", "untagged", "size", "last push")
 # Which columns hold numbers, and are aligned to the right.
 _NUMBERS: Final = frozenset({2, 3, 4})
+# What gives way in a narrow terminal: the characters that a name has at least, before columns are
+# left out, in this order. Between columns there are so many characters.
+_NAMES: Final = ("project", "registry", "repository")
+_NAME_WIDTH: Final = 14
+_DISPENSABLE: Final = ("last push", "untagged", "images")
+_GAP: Final = 3
 
 
 def count_text(count: int) -> str:
@@ -165,7 +171,8 @@ def _quota_lines(report: ScanReport) -> Iterator[str]:
             yield f"{visible(row.registry)} is {row.used:.0f}% full: its limit is {limit}."
 
 
-def _error_lines(report: ScanReport) -> Iterator[str]:
+def error_lines(report: ScanReport) -> Iterator[str]:
+    """Give what is to be said of a report that is not whole."""
     if report.complete:
         return
     if not report.errors:
@@ -198,17 +205,53 @@ def text(report: ScanReport) -> str:
 
     rule = "  ".join("-" * width for width in widths)
     drawn = [draw(table.headings), rule, *map(draw, lines[1:-1]), rule, draw(lines[-1])]
-    return "\n".join([*drawn, "", _summary(report), *_quota_lines(report), *_error_lines(report)])
+    return "\n".join([*drawn, "", _summary(report), *_quota_lines(report), *error_lines(report)])
 
 
-def rich_parts(report: ScanReport) -> "Iterator[RenderableType]":
-    """Give what rich shows of a report."""
+def _without(cells: tuple[str, ...], column: int) -> tuple[str, ...]:
+    return (*cells[:column], *cells[column + 1 :])
+
+
+def _fitted(table: _Table, width: int) -> _Table:
+    """Leave out columns that a narrow terminal has no place for: cut names and numbers mislead."""
+    for heading in _DISPENSABLE:
+        lines = [table.headings, *table.rows, table.others or table.total, table.total]
+        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+        names = {table.headings.index(name) for name in _NAMES if name in table.headings}
+        for column in names:
+            widths[column] = min(widths[column], _NAME_WIDTH)
+        if sum(widths) + _GAP * (len(widths) - 1) <= width:
+            break
+        column = table.headings.index(heading)
+        table = _Table(
+            _without(table.headings, column),
+            [_without(row, column) for row in table.rows],
+            None if table.others is None else _without(table.others, column),
+            _without(table.total, column),
+            frozenset(each - (each > column) for each in table.numbers if each != column),
+        )
+    return table
+
+
+def rich_parts(report: ScanReport, width: int) -> "Iterator[RenderableType]":
+    """Give what rich shows of a report.
+
+    Args:
+        report: The report.
+        width: The characters that fit in a line.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    content = _table(report, _ROWS)
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, footer_style="bold", pad_edge=False)
+    content = _fitted(_table(report, _ROWS), width)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        show_footer=True,
+        footer_style="bold",
+        pad_edge=False,
+    )
     for column, (heading, footer) in enumerate(zip(content.headings, content.total, strict=True)):
         number = column in content.numbers
         table.add_column(
@@ -225,10 +268,11 @@ def rich_parts(report: ScanReport) -> "Iterator[RenderableType]":
     if content.others:
         table.add_row(*map(Text, content.others), style="dim")
     yield table
+    yield Text()
     yield Text(_summary(report), style="dim")
     for line in _quota_lines(report):
         yield Text(line, style="yellow")
-    for index, line in enumerate(_error_lines(report)):
+    for index, line in enumerate(error_lines(report)):
         yield Text(line, style="" if index else "bold red")
 
 
@@ -465,7 +509,7 @@ def _html_facts(report: ScanReport) -> str:
 
 
 def _html_problems(report: ScanReport) -> str:
-    lines = [*_quota_lines(report), *_error_lines(report)]
+    lines = [*_quota_lines(report), *error_lines(report)]
     if not lines:
         return ""
     items = "".join(f"<div>{escape(line)}</div>" for line in lines)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -61,8 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(problem: object, code: int) -> int:
     line = " ".join(str(problem).split())
-    print(f"registry-async: {line}", file=sys.stderr)
+    _say(f"registry-async: {line}")
     return code
+
+
+def _say(line: str) -> None:
+    # A closed standard error is None; print() would take that for standard output.
+    if sys.stderr is not None:
+        print(line, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,15 +146,38 @@ def _scan(options: argparse.Namespace) -> int:
         raise _UsageError("give --sandbox or --base-url, not both")
     if options.format == "table":
         _require_rich()
+    _check_output(options.output)
     report = asyncio.run(_read(options))
     write = {"table": _write_table, "json": _write_json, "csv": _write_csv, "html": _write_html}[
         options.format
     ]
-    with _output(options.output) as file:
+    with _output(options) as file:
         write(report, file)
-    if not report.complete and options.format != "table":
-        _complain(f"not everything could be read: {len(report.errors)} errors", _PARTIAL)
+    if options.format != "table" or options.output is not None:
+        from registry_async._report_views import error_lines
+
+        # A table on standard output says so itself.
+        for line in error_lines(report):
+            _say(line)
     return _WHOLE if report.complete else _PARTIAL
+
+
+def _check_output(path: Path | None) -> None:
+    """Find out before a scan, which may take an hour, whether there is a place for its report."""
+    if path is None:
+        if sys.stdout is None:
+            raise _UsageError("standard output is closed: give --output")
+        return
+    place = path if path.exists() else path.parent
+    if path.is_dir():
+        code = errno.EISDIR
+    elif not path.exists() and not place.is_dir():
+        code = errno.ENOTDIR if place.exists() else errno.ENOENT
+    elif not os.access(place, os.W_OK):
+        code = errno.EACCES
+    else:
+        return
+    raise OSError(code, os.strerror(code), str(path))
 
 
 def _require_rich() -> None:
@@ -180,7 +210,7 @@ async def _read(options: argparse.Namespace) -> "ScanReport":
 @contextmanager
 def _progress() -> "Generator[Callable[[ScanProgress], None] | None]":
     """Show progress on standard error while the block runs, where a person looks at it."""
-    if not sys.stderr.isatty() or find_spec("rich") is None:
+    if sys.stderr is None or not sys.stderr.isatty() or find_spec("rich") is None:
         yield None
         return
     from rich.console import Console
@@ -213,11 +243,20 @@ def _progress() -> "Generator[Callable[[ScanProgress], None] | None]":
 
 
 @contextmanager
-def _output(path: Path | None) -> Generator[TextIO]:
+def _output(options: argparse.Namespace) -> Generator[TextIO]:
+    path: Path | None = options.output
     if path is not None:
         with path.open("w", encoding="utf-8", newline="") as file:
             yield file
         return
+    # Whoever replaced standard output need not have given it this method.
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None and options.format == "table":
+        # A letter that a terminal lacks is no reason to show nothing.
+        reconfigure(errors="backslashreplace")
+    elif reconfigure is not None:
+        # What machines read is the same in whatever surroundings it is written.
+        reconfigure(encoding="utf-8", newline="")
     try:
         yield sys.stdout
         sys.stdout.flush()

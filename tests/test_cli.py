@@ -56,8 +56,7 @@ def images_in(sandbox: Sandbox) -> Mapping[tuple[str, str], int]:
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "registry_async", *arguments],
-        text=True,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        **{"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 
@@ -101,7 +100,7 @@ def test_csv_has_a_row_for_each_repository(
 
 @pytest.mark.parametrize(
     ("kind", "begins"),
-    [("table", "\n"), ("json", "{"), ("csv", "client_label,"), ("html", "<!DOCTYPE html>")],
+    [("table", "registry "), ("json", "{"), ("csv", "client_label,"), ("html", "<!DOCTYPE html>")],
 )
 @pytest.mark.usefixtures("sandbox")
 def test_a_file_holds_what_would_be_printed(
@@ -111,7 +110,7 @@ def test_a_file_holds_what_would_be_printed(
     assert main(["scan", "--format", kind, "--output", str(file)]) == 0
     assert capsys.readouterr().out == ""
     text = file.read_text(encoding="utf-8")
-    assert text.lstrip(" ").startswith(begins)
+    assert text.startswith(begins)
     assert "\x1b" not in text
     assert "team/app" in text
 
@@ -181,20 +180,28 @@ def test_unknown_commands_and_choices_are_usage_errors(
     assert "usage: registry-async" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["table", "json"])
+@pytest.mark.parametrize("kind", ["table", "json", "csv", "html"])
+@pytest.mark.parametrize("to_file", [False, True])
 def test_what_could_not_be_read_is_said_and_is_exit_code_3(
-    kind: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    to_file: bool,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     sandbox.faults.add(path="team%2Fworker/images", status=500, body={"error": "Sick."}, times=None)
-    assert main(["scan", "--format", kind]) == 3
+    output = ["--output", str(tmp_path / "report")] if to_file else []
+    assert main(["scan", "--format", kind, *output]) == 3
     out, err = capsys.readouterr()
-    if kind == "table":
-        assert "Not everything could be read (2 errors):" in out
-        assert "production / team/worker: ServerError: 500 Sick." in out
-    else:
-        assert len(err.splitlines()) == 1
-        assert "2 errors" in err
-        assert len(ScanReport.from_json(out).errors) == 2
+    # Once for whoever sits there: a table on the screen says it below itself.
+    on_screen = kind == "table" and not to_file
+    seen = out if on_screen else err
+    assert bool(err) == (not on_screen)
+    assert "Not everything could be read (2 errors):" in seen
+    assert "production / team/worker: ServerError: 500 Sick." in seen
+    if kind == "json":
+        report = (tmp_path / "report").read_text() if to_file else out
+        assert len(ScanReport.from_json(report).errors) == 2
 
 
 def test_a_registry_that_is_not_there_is_exit_code_3(
@@ -205,12 +212,14 @@ def test_a_registry_that_is_not_there_is_exit_code_3(
     assert len(sandbox.requests) == 1
 
 
-@pytest.mark.usefixtures("sandbox")
-def test_a_file_that_cannot_be_written_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("place", ["no/such", "", "file/below"])
+def test_a_file_that_cannot_be_written_is_one_line_before_the_scan(
+    place: str, sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["scan", "--json", "--output", str(tmp_path / "no" / "such")]) == 1
+    (tmp_path / "file").touch()
+    assert main(["scan", "--json", "--output", str(tmp_path / place)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+    assert sandbox.requests == ()
 
 
 def test_without_rich_one_line_names_the_extra(sandbox: Sandbox) -> None:
@@ -332,6 +341,61 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
         os.close(writing)
     assert err == ""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"), [("1", 2, "standard output is closed"), ("2", 0, "")]
+)
+@pytest.mark.parametrize("kind", ["table", "json"])
+def test_a_closed_stream_is_no_traceback(
+    kind: str, closed: str, code: int, said: str, sandbox: Sandbox
+) -> None:
+    command = [sys.executable, "-m", "registry_async", "scan", "--format", kind]
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *command],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == bool(said)
+    assert bool(ended.stdout) == bool(sandbox.requests) == (code == 0)
+
+
+def test_a_failure_is_not_printed_among_the_results_where_standard_error_is_closed(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.faults.add(path="team%2Fworker/images", status=500, times=None)
+    command = [sys.executable, "-m", "registry_async", "scan", "--json"]
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert len(ScanReport.from_json(ended.stdout).errors) == 2
+
+
+@pytest.mark.parametrize("kind", ["table", "json", "csv", "html"])
+def test_every_name_can_be_printed_whatever_the_encoding_of_the_terminal(
+    kind: str, sandbox: Sandbox
+) -> None:
+    # The service gives no such registry, but a message of its own may hold any letter.
+    sandbox.faults.add(path="team%2Fworker/images", status=500, body={"error": "é→"}, times=None)
+    with start(
+        "scan", "--format", kind, env=os.environ | {"PYTHONIOENCODING": "ascii"}, text=False
+    ) as process:
+        out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 3
+    if kind == "table":
+        assert rb"500 \xe9\u2192" in out
+    else:
+        assert rb"500 \xe9\u2192" in err
+        assert ("é→" in out.decode("utf-8")) == (kind != "csv")
 
 
 @pytest.mark.usefixtures("sandbox")

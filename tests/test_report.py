@@ -32,6 +32,7 @@ from registry_async import (
     ServerError,
     scan,
 )
+from registry_async._display import size_text
 from registry_async._report_views import write_csv
 from registry_async.sandbox import Sandbox
 from tests.support.clock import FakeClock
@@ -476,6 +477,32 @@ async def test_views_show_the_largest_and_add_up(repositories: int) -> None:
     assert sum("/app-" in data for data in checked.text) >= shown
     assert any("others" in data for data in checked.text) == (repositories > shown)
     assert check_html(report._repr_html_()).rows == checked.rows
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (100, ["registry", "repository", "images", "untagged", "size", "last", "push"]),
+        (64, ["registry", "repository", "images", "untagged", "size"]),
+        (48, ["registry", "repository", "images", "size"]),
+        (40, ["registry", "repository", "size"]),
+    ],
+)
+async def test_a_narrow_terminal_sees_fewer_columns_and_none_of_them_cut(
+    width: int, columns: list[str]
+) -> None:
+    report = await report_of(3, images=1_200)
+    lines = console_text(report, width=width).splitlines()
+    assert lines[0].split() == columns
+    assert max(map(len, lines)) <= width
+    for row in report.repositories:
+        # A long name is folded, not cut; the numbers are in its first line.
+        (line,) = [line for line in lines if row.repository[:10] in line]
+        shown = line.split()
+        assert (f"{row.image_count:,}" in shown) == ("images" in columns)
+        assert size_text(row.total_size) in line
+        assert row.updated_at is not None
+        assert (f"{row.updated_at:%Y-%m-%d}" in shown) == ("push" in columns)
 
 
 async def test_views_of_nothing() -> None:
