@@ -387,15 +387,15 @@ def test_every_name_can_be_printed_whatever_the_encoding_of_the_terminal(
     # The service gives no such registry, but a message of its own may hold any letter.
     sandbox.faults.add(path="team%2Fworker/images", status=500, body={"error": "é→"}, times=None)
     with start(
-        "scan", "--format", kind, env=os.environ | {"PYTHONIOENCODING": "ascii"}, text=False
+        "scan", "--format", kind, env=os.environ | {"PYTHONIOENCODING": "ascii"}, encoding="utf-8"
     ) as process:
         out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 3
     if kind == "table":
-        assert rb"500 \xe9\u2192" in out
+        assert r"500 \xe9\u2192" in out
     else:
-        assert rb"500 \xe9\u2192" in err
-        assert ("é→" in out.decode("utf-8")) == (kind != "csv")
+        assert r"500 \xe9\u2192" in err
+        assert ("é→" in out) == (kind != "csv")
 
 
 @pytest.mark.usefixtures("sandbox")
