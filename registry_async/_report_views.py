@@ -121,6 +121,11 @@ def _place(row: RepositoryTotals) -> tuple[str, str]:
     return row.client_label or "", row.registry
 
 
+def _registry_name(row: RegistryTotals | RepositoryTotals, divider: str = " / ") -> str:
+    # Registries of different projects may have the same name.
+    return divider.join(visible(name) for name in (row.client_label, row.registry) if name)
+
+
 def _without_repositories(report: ScanReport) -> Iterator[tuple[RegistryTotals, str]]:
     unread = {(error.client_label, error.registry) for error in report.errors}
     for row in report.registries:
@@ -168,7 +173,7 @@ def _quota_lines(report: ScanReport) -> Iterator[str]:
     for row in report.registries:
         if row.used is not None and row.size_limit is not None and row.used >= _FULL:
             limit = size_text(row.size_limit)
-            yield f"{visible(row.registry)} is {row.used:.0f}% full: its limit is {limit}."
+            yield f"{_registry_name(row)} is {row.used:.0f}% full: its limit is {limit}."
 
 
 def error_lines(report: ScanReport) -> Iterator[str]:
@@ -332,7 +337,7 @@ _UNTAGGED: Final = "#ee8866"
 # More months than this are drawn as years.
 _MONTHS: Final = 36
 _YEARS: Final = 20
-_AGE_LABELS: Final = 6
+_AGE_LABELS: Final = 4
 
 
 def _shorten(text: str, length: int) -> str:
@@ -356,7 +361,7 @@ def _draw_sizes(
     # Round ticks are round in the unit that they are written in.
     unit = size_text(shown[0].total_size).partition(" ")[2]
     scale = 1024 ** UNITS.index(unit)
-    labels = [_shorten(f"{row.registry}/{row.repository}", 44) for row in shown]
+    labels = [_shorten(f"{_registry_name(row, '/')}/{row.repository}", 44) for row in shown]
     tagged = [(row.total_size - row.untagged_size) / scale for row in shown]
     untagged = [row.untagged_size / scale for row in shown]
     places = range(len(shown))
@@ -644,7 +649,7 @@ def _change_rows(diff: ReportDiff) -> list[tuple[str, str, str, int, int]]:
     ]
     rows.sort(key=lambda row: (-abs(row[3]), -abs(row[2]), _place(row[1]), row[1].repository))
     return [
-        (kind, visible(row.registry), visible(row.repository), images, size)
+        (kind, _registry_name(row), visible(row.repository), images, size)
         for kind, row, images, size in rows
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ import pandas
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from rich.console import Console
@@ -619,6 +621,39 @@ async def test_the_plot_draws_the_largest_repositories_and_the_ages(
     assert ("280 others" in sizes.get_xlabel()) == (repositories == 300)
     labels = [label.get_text() for label in sizes.get_yticklabels()]
     assert sum("/app-" in label for label in labels) == bars
+
+
+@pytest.mark.parametrize("months", [1, 5, 8, 9, 13, 25, 36, 37, 100, 400])
+async def test_what_the_plot_says_of_ages_can_be_read(months: int) -> None:
+    moments = [f"{2020 + month // 12}-{month % 12 + 1:02}" for month in range(months)]
+    report = attrs.evolve(await report_of(20), images_by_month=dict.fromkeys(moments, 1))
+    figure = report.plot()
+    # matplotlib leaves these untyped.
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    _, ages = figure.axes
+    labels = [label for label in ages.get_xticklabels() if label.get_text()]
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+    assert boxes
+    for left, right in pairwise(boxes):
+        assert left.x1 + 5 < right.x0
+
+
+async def test_every_view_tells_registries_of_one_name_in_two_projects_apart() -> None:
+    one, two = [await report_of(1, label=label) for label in ("east", "west")]
+    (registry,) = two.registries
+    full = attrs.evolve(registry, used=95.0, size_limit=1_000)
+    both = one.merge(attrs.evolve(two, registries=(full,)))
+    sizes, _ = both.plot().axes
+    assert [label.get_text() for label in sizes.get_yticklabels()] == [
+        "east/registry-000/team-0/app-0000",
+        "west/registry-000/team-0/app-0000",
+    ]
+    for view in (str(both), both.to_html()):
+        assert "west / registry-000 is 95% full" in view
+    added = both.diff(one)
+    assert "added    west / registry-000/team-0/app-0000" in str(added)
+    assert "west / registry-000" in check_html(added._repr_html_()).text
 
 
 async def test_the_plot_takes_any_name(hostile: ScanReport, tmp_path: Path) -> None:
