@@ -161,7 +161,8 @@ class _Layers:
     third of the memory of the text, and of the space in JSON.
     """
 
-    _PACKED: Final = struct.Struct("<16sQ")
+    # Signed: a size that makes no sense, such as -1, is no reason to lose a report.
+    _PACKED: Final = struct.Struct("<16sq")
 
     def __init__(self, sizes: dict[int, int] | None = None) -> None:
         self.sizes: dict[int, int] = {} if sizes is None else sizes

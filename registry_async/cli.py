@@ -32,7 +32,8 @@ _EPILOG: Final = """\
 exit codes: 0 everything was read; 3 something could not be read (it says what);
 2 wrong usage or no credentials; 1 the command failed; 130 Ctrl-C
 """
-_FILE_WIDTH: Final = 120
+# No name is longer, so that none is folded where nobody looks at it: it is searched there.
+_FILE_WIDTH: Final = 1000
 
 
 class _UsageError(Exception):
@@ -268,7 +269,6 @@ def _output(options: argparse.Namespace) -> Generator[TextIO]:
 def _write_table(report: "ScanReport", file: TextIO) -> None:
     from rich.console import Console
 
-    # Where nobody looks at it, nothing is to be wrapped.
     width = None if file.isatty() else _FILE_WIDTH
     Console(file=file, width=width, highlight=False).print(report)
 

@@ -78,6 +78,16 @@ def test_it_prints_every_repository_and_the_totals(
     assert f" {sum(there.values())} " in total
 
 
+def test_names_are_whole_where_nobody_looks(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "/".join(["a-team-with-a-long-name"] * 10)
+    sandbox.state.add_repository(sandbox.state.registries()[0], name)
+    assert main(["scan"]) == 0
+    out, _ = capsys.readouterr()
+    assert name in out
+
+
 def test_the_embedded_service_needs_no_credentials(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scan", "--sandbox", "--json"]) == 0
     report = ScanReport.from_json(capsys.readouterr().out)

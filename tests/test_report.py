@@ -388,6 +388,18 @@ def damaged(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {key: value for key, value in document.items() if key != "errors"}
 
 
+async def test_a_report_of_sizes_that_make_no_sense_survives() -> None:
+    async with StrictServer(check_answers=False) as server, client_of(server) as client:
+        odd = make_image(1) | {"size": -1, "layers": [layer(1, -1), layer(2, 2**63 - 1)]}
+        server.add_registry("one").add_repository("app", [odd])
+        report = await client.scan_report()
+    assert report.complete
+    assert report.total_size == -1
+    assert ScanReport.from_json(report.to_json()) == report
+    report.to_html()
+    report.plot()
+
+
 async def test_a_damaged_report_is_refused() -> None:
     report = await report_of(2)
     document = json.loads(report.to_json())
