@@ -138,8 +138,17 @@ def _describe_scan(scan: argparse.ArgumentParser) -> None:
 
 def _describe_sandbox(sandbox: argparse.ArgumentParser) -> None:
     sandbox.set_defaults(run=_sandbox)
-    sandbox.add_argument("--port", type=int, default=0, metavar="N", help="the port (any free one)")
+    sandbox.add_argument(
+        "--port", type=_port, default=0, metavar="N", help="the port (any free one)"
+    )
     sandbox.add_argument("--empty", action="store_true", help="begin without any data")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return number
 
 
 def _scan(options: argparse.Namespace) -> int:

@@ -180,7 +180,17 @@ def test_wrong_usage_is_one_line(
     assert named in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["scan", "--format", "xml"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["scan", "--format", "xml"],
+        ["sandbox", "--port", "https"],
+        ["sandbox", "--port", "-1"],
+        ["sandbox", "--port", "65536"],
+    ],
+)
 def test_unknown_commands_and_choices_are_usage_errors(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
