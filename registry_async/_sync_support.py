@@ -172,8 +172,15 @@ def any_overload(function: Callable[..., object]) -> Callable[..., Any]:
 
 
 def unwrap(clients: Iterable[BaseClient]) -> "list[AsyncRegistryClient]":
-    """Return the async clients behind sync ones."""
-    return [client._async for client in clients]  # pyright: ignore[reportPrivateUsage]
+    """Return the async clients behind sync ones.
+
+    Raises:
+        ValueError: One is no sync client.
+    """
+    every = list(clients)
+    if not all(isinstance(client, BaseClient) for client in every):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("clients must be sync clients; registry_async.scan() takes async ones")
+    return [client._async for client in every]  # pyright: ignore[reportPrivateUsage]
 
 
 def leases(clients: Iterable[BaseClient]) -> list[Lease]:

@@ -551,9 +551,13 @@ def scan(
         A scan, to be entered with ``async with`` and iterated once, or asked for a ``report()``.
 
     Raises:
-        ValueError: An argument makes no sense, or a client is given twice.
+        ValueError: An argument makes no sense, or a client is given twice, or is no such client.
     """
     every = list(clients)
+    if not all(isinstance(client, AsyncRegistryClient) for client in every):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(
+            "clients must be async clients; registry_async.sync.scan() takes sync ones"
+        )
     if len({id(client) for client in every}) < len(every):
         raise ValueError("clients must not hold one client twice")
     options = scan_options(

@@ -1331,7 +1331,7 @@ def scan(
         A scan, to be entered with ``with`` and iterated once, or asked for a ``report()``.
 
     Raises:
-        ValueError: An argument makes no sense, or a client is given twice.
+        ValueError: An argument makes no sense, or a client is given twice, or is no such client.
     """
     every = list(clients)
     return Scan(

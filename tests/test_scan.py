@@ -25,6 +25,7 @@ from registry_async import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
+    RegistryClient,
     RequestTimeoutError,
     RetryPolicy,
     ScanError,
@@ -34,6 +35,7 @@ from registry_async import (
     ServerError,
     UnexpectedResponseError,
     scan,
+    sync,
 )
 from registry_async.sandbox import Sandbox
 from tests.support.clock import FakeClock
@@ -1078,3 +1080,13 @@ async def test_a_client_cannot_be_given_twice() -> None:
     async with StrictServer() as server, client_of(server) as client:
         with pytest.raises(ValueError, match="twice"):
             scan([client, client])
+
+
+async def test_clients_of_the_other_kind_are_refused_with_the_way_to_scan_them() -> None:
+    asynchronous: Any = AsyncRegistryClient(token="t")
+    with RegistryClient(token="t") as synchronous:
+        wrong: Any = [synchronous]
+        with pytest.raises(ValueError, match=r"registry_async\.sync\.scan\(\)"):
+            scan(wrong)
+        with pytest.raises(ValueError, match=r"registry_async\.scan\(\)"):
+            sync.scan([asynchronous])
