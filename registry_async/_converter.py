@@ -805,6 +805,8 @@ def decode_image_or_layers(
     """
 
     def structure(document: Any) -> Image | tuple[Layer, ...]:
+        if document is None:
+            return ()
         if type(document) is list:
             return converter.structure(document, tuple[Layer, ...])
         return converter.structure(document, Image)

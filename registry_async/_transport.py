@@ -656,6 +656,8 @@ class Transport:
                 request.method,
                 URL(request.url, encoded=True),
                 headers=headers,
+                # aiohttp would call the body of a POST that has none a stream of octets.
+                skip_auto_headers=("Content-Type",),
                 data=request.body,
                 allow_redirects=False,
                 raise_for_status=False,

@@ -588,6 +588,10 @@ ARGUMENTS: Final[dict[str, tuple[str, Call]]] = {
         "registry_ids",
         lambda c: c.tokens.create(scope=TokenScope(False, True, ("",)), expires_at=None),
     ),
+    "name as None": (
+        "name must be",
+        lambda c: c.tokens.update("t", name=None, expires_at=None),  # type: ignore[arg-type]
+    ),
     "update of nothing": ("name, scope or expires_at", lambda c: c.tokens.update("t")),
     "token name": (
         "name",

@@ -402,6 +402,20 @@ async def test_every_form_of_nothing_is_nothing_in_v1(answer: Reply) -> None:
         assert await client.repositories.list("r", api_version=1).collect() == []
         assert await client.images.list("r", "p", api_version=1).collect() == []
         assert await client.images.list("r", "p", api_version=1).count() == 0
+        assert await client.repositories.list_tags("r", "p") == ()
+        assert await client.images.list_layers("r", "p", "latest") == ()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "answer", [Reply(204), Reply.json({"clusters": None, "totalCount": 0}), Reply.json({})]
+)
+async def test_every_form_of_no_clusters_is_none(answer: Reply) -> None:
+    async with (
+        FaultServer(default=answer) as server,
+        AsyncRegistryClient(token="t", base_url=server.base_url) as client,
+    ):
+        assert await client.registries.list_clusters("r") == ()
 
 
 @pytest.mark.anyio

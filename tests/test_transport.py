@@ -180,6 +180,19 @@ async def test_the_headers_of_a_request() -> None:
         assert server.requests[1].header("Content-Type") == "application/json"
 
 
+@pytest.mark.parametrize("foreign", [False, True], ids=["own session", "caller's session"])
+async def test_a_post_without_a_body_names_no_type_for_it(foreign: bool) -> None:
+    async with FaultServer(default=Reply(201)) as server, contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession()) if foreign else None
+        client = await stack.enter_async_context(client_of(server, session=session))
+        await client.registries.start_garbage_collection("r")
+        await client.request("POST", "/v2/tokens/t/revoke")
+        for request in server.requests:
+            assert (request.method, request.body) == ("POST", b"")
+            assert request.header("Content-Type") is None
+            assert request.header("Content-Length") == "0"
+
+
 # -- redirects
 
 

@@ -113,6 +113,16 @@ class Resource:
         response = await self._call(operation_id, parameters, query=query, payload=payload)
         return decode_response(decoder, response)
 
+    async def _fetch_all(
+        self,
+        decoder: Decoder[ListPage[T]],
+        operation_id: str,
+        parameters: Mapping[str, str],
+    ) -> tuple[T, ...]:
+        """Send the request of an operation that lists everything at once."""
+        response = await self._call(operation_id, parameters)
+        return tuple(decode_list_response(decoder, response).items)
+
     def _paginate(
         self,
         item_type: type[T],
@@ -149,10 +159,7 @@ class Resource:
             response = await self._transport.send(
                 operation.method, path, query=encode_query({**query, **paging})
             )
-            # The service answers so, without a body, where there is nothing to list.
-            if response.status == 204:
-                return RawPage([], None)
-            page = decode_response(decoder, response)
+            page = decode_list_response(decoder, response)
             total = {"total": page.total, "filtered": page.filtered, None: None}[counts]
             return RawPage(page.items, total)
 
@@ -168,6 +175,13 @@ def decode_response(decoder: Decoder[T], response: "Response") -> T:
     except UnexpectedResponseError as error:
         failure = error.with_traceback(None)
     raise failure
+
+
+def decode_list_response(decoder: Decoder[ListPage[T]], response: "Response") -> ListPage[T]:
+    """Decode an answer of a list operation, which has no body where there is nothing to list."""
+    if response.status == 204:
+        return ListPage([], None, None)
+    return decode_response(decoder, response)
 
 
 def choice(value: str | None, choices: type[StrEnum], argument: str) -> str | None:

@@ -6,7 +6,13 @@ from operator import attrgetter
 from registry_async._converter import decode_image_or_layers
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
 from registry_async._paths import check_text
-from registry_async._resources._base import Resource, list_decoder_of, list_version, search_text
+from registry_async._resources._base import (
+    Resource,
+    decode_response,
+    list_decoder_of,
+    list_version,
+    search_text,
+)
 from registry_async._resources._waiting import outlast_collection
 from registry_async.errors import UnexpectedResponseError
 from registry_async.models import Image, Layer
@@ -135,8 +141,9 @@ class AsyncImages(Resource):
     async def _get(
         self, registry_id: str, repository: str, reference: str
     ) -> Image | tuple[Layer, ...]:
-        return await self._fetch(
-            decode_image_or_layers,
+        response = await self._call(
             "listLayers",
             {"registry_id": registry_id, "repository": repository, "reference": reference},
         )
+        # Lists of API v1 have no body where there is nothing to list.
+        return () if response.status == 204 else decode_response(decode_image_or_layers, response)

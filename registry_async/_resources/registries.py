@@ -180,12 +180,9 @@ class AsyncRegistries(Resource):
             NotFoundError: There is no such registry.
             ContainerRegistryError: The request failed otherwise.
         """
-        page = await self._fetch(
-            list_decoder_of(Cluster, key="clusters"),
-            "listClusters",
-            {"registry_id": registry_id},
+        return await self._fetch_all(
+            list_decoder_of(Cluster, key="clusters"), "listClusters", {"registry_id": registry_id}
         )
-        return tuple(page.items)
 
     async def start_garbage_collection(
         self,

@@ -227,12 +227,11 @@ class AsyncRepositories(Resource):
             NotFoundError: There is no such registry or repository.
             ContainerRegistryError: The request failed otherwise.
         """
-        page = await self._fetch(
+        return await self._fetch_all(
             list_decoder_of(str, key=None),
             "listTags",
             {"registry_id": registry_id, "repository": repository},
         )
-        return tuple(page.items)
 
 
 def _texts(values: Iterable[str], argument: str) -> list[str]:

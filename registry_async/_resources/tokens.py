@@ -154,6 +154,8 @@ class AsyncTokens(Resource):
             NotFoundError: There is no such token.
             ContainerRegistryError: The request failed otherwise.
         """
+        if name is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise ValueError("name must be a string; leave it out to keep the name")
         payload = _properties(name, scope, expires_at)
         if not payload:
             raise ValueError("name, scope or expires_at must be given")
