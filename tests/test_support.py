@@ -162,6 +162,7 @@ def test_contract_accepts_documented_bodies(contract: Contract) -> None:
     ("method", "path", "headers", "body"),
     [
         ("POST", CREATE, JSON, b""),
+        ("POST", f"{TOKENS}/t/revoke", JSON, b""),
         ("POST", CREATE, JSON, b"{}"),
         ("POST", CREATE, JSON, b"{"),
         ("POST", CREATE, JSON, b'{"name": NaN}'),

@@ -252,17 +252,15 @@ class Contract:
         body: bytes,
         where: str,
     ) -> Any:
-        if operation.body_schema is None:
-            if body:
-                raise ContractViolationError(
-                    f"{where}: a body of {len(body)} bytes, but none is known"
-                )
-            return None
+        kinds = [value for name, value in headers if name.lower() == "content-type"]
         if not body:
             if operation.body_required:
                 raise ContractViolationError(f"{where}: no body")
+            if kinds:
+                raise ContractViolationError(f"{where}: Content-Type is {kinds}, but of no body")
             return None
-        kinds = [value for name, value in headers if name.lower() == "content-type"]
+        if operation.body_schema is None:
+            raise ContractViolationError(f"{where}: a body of {len(body)} bytes, but none is known")
         if [kind.partition(";")[0].strip().lower() for kind in kinds] != ["application/json"]:
             raise ContractViolationError(f"{where}: Content-Type is {kinds}")
         value = _parse_json(body, where)
