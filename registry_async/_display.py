@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import Enum
 from html import escape
@@ -148,7 +148,8 @@ def to_dataframe(items: Sequence[Any], model: type[Any]) -> "DataFrame":
     """Return a data frame of items, a row each: bytes as Int64, times as datetime64[ns, UTC].
 
     The parts of a scope are columns of their own, layers are a count, secrets are left out, and so
-    are times that nanoseconds cannot hold (before 1678 and after 2261).
+    are times that nanoseconds cannot hold (before 1678 and after 2261). A column with a number that
+    Int64 cannot hold stays one of Python's integers.
 
     Args:
         items: The items.
@@ -167,7 +168,10 @@ def to_dataframe(items: Sequence[Any], model: type[Any]) -> "DataFrame":
     for column in _columns(model):
         values = [_plain(column.get(item)) for item in items]
         # Made as objects first: an empty list has no type that could become another.
-        frame[column.name] = pd.Series(values, dtype="object").astype(_dtype(column.kinds))
+        series: Any = pd.Series(values, dtype="object")
+        with suppress(OverflowError):
+            series = series.astype(_dtype(column.kinds))
+        frame[column.name] = series
     return pd.DataFrame(frame)
 
 

@@ -182,6 +182,22 @@ async def test_a_time_that_nanoseconds_cannot_hold_is_none(moment: str | None) -
     assert frame["size"].isna().all()
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("size", "dtype"), [(2**63 - 1, "Int64"), (2**63, "object"), (2**70, "object")]
+)
+async def test_no_size_is_too_large_for_a_frame(size: int, dtype: str) -> None:
+    bodies = [{"name": "a", "size": size}, {"name": "b"}]
+    async with (
+        FaultServer(Reply.json({"repositories": bodies, "totalCount": 2})) as server,
+        AsyncRegistryClient(token="t", base_url=server.base_url) as client,
+    ):
+        frame = (await client.repositories.list("r").collect()).to_dataframe()
+    assert frame["size"].dtype == dtype
+    assert frame["size"][0] == size
+    assert frame["size"].isna().tolist() == [False, True]
+
+
 # -- tables
 
 
