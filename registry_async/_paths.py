@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from attrs import frozen
 
@@ -119,6 +119,16 @@ def check_text(value: str, argument: str) -> str:
     return value
 
 
+def check_flag(value: bool, argument: str) -> None:
+    """Refuse what is no bool: the text ``"false"`` would mean yes.
+
+    Raises:
+        ValueError: It is neither True nor False.
+    """
+    if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{argument} must be True or False, not {type(value).__name__}")
+
+
 def operation_path(operation: Operation, parameters: Mapping[str, str]) -> str:
     """Return the encoded path of an operation below the base URL.
 
@@ -137,19 +147,23 @@ def operation_path(operation: Operation, parameters: Mapping[str, str]) -> str:
     return Secret(path) if secret else path
 
 
-def relative_path(path: str) -> str:
-    """Return a path below the base URL that was put together elsewhere, safe to send.
+def relative_path(path: str, argument: str = "path") -> str:
+    """Return a path that was put together elsewhere, safe to send.
 
     What is percent-encoded stays so; what needs to be is encoded.
+
+    Args:
+        path: The path, below the base URL unless it is its own.
+        argument: The name of the argument, for the error.
 
     Raises:
         ValueError: It leads out of the base URL, or holds a query or a fragment.
     """
-    check_text(path, "path")
+    check_text(path, argument)
     if "?" in path or "#" in path:
-        raise ValueError("path must not hold a query or a fragment: use params")
+        raise ValueError(f"{argument} must not hold a query or a fragment: use params")
     for segment in path.removeprefix("/").split("/"):
-        encode_segment(unquote(segment), "path")
+        encode_segment(unquote(segment), argument)
     return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=~-._")
 
 
@@ -182,28 +196,40 @@ def normalize_base_url(url: str, argument: str = "base_url") -> str:
         ValueError: It is not an absolute http or https URL, or carries what a base URL cannot.
     """
     check_text(url, argument)
-    try:
-        parts = urlsplit(url.strip())
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"{argument} is not a valid URL") from None
     problem: str | None = None
-    if parts.scheme not in ("http", "https") or not host or " " in parts.netloc:
+    parts = _split(url)
+    host = parts.hostname if parts else None
+    if parts is None:
+        problem = "be a valid URL"
+    elif parts.scheme not in ("http", "https") or not host or " " in parts.netloc:
         problem = "be an absolute http:// or https:// URL"
     elif parts.username is not None or parts.password is not None:
         problem = "not contain a user name or password"
     elif parts.query or parts.fragment:
         problem = "not contain a query or a fragment"
-    if problem is not None:
+    if problem is not None or parts is None:
         # The password that it must not contain shows in no traceback.
         del url, parts
         raise ValueError(f"{argument} must {problem}")
     path = "/".join(part for part in parts.path.split("/") if part)
+    if path:
+        path = relative_path(path, argument).removeprefix("/")
     for version in ("v1", "v2"):
         if path == version or path.endswith("/" + version):
             path = path[: -len(version)].rstrip("/")
             break
     return urlunsplit((parts.scheme, parts.netloc, "/" + path if path else "", "", ""))
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, or None if it is none."""
+    try:
+        parts = urlsplit(url.strip())
+        # Whether it is a number shows only when it is asked for.
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def is_loopback(url: str) -> bool:

@@ -37,6 +37,7 @@ from registry_async.errors import (
 )
 from registry_async.retry import (
     Clock,
+    Delivery,
     Outcome,
     RetryBudget,
     RetryPolicy,
@@ -240,7 +241,7 @@ class Connections:
         trace_configs: What own sessions tell of their requests.
 
     Raises:
-        ValueError: The hooks are none of aiohttp's, or are given beside a session.
+        ValueError: The session or the hooks are none of aiohttp's, or cannot be used.
     """
 
     def __init__(
@@ -254,7 +255,7 @@ class Connections:
         self.closed = False
         self.foreign = session is not None
         self.tls: ssl.SSLContext | bool = True if tls is None else tls
-        self._given = session
+        self._given = _checked_session(session)
         self._max_connections = max_connections
         self._trace_configs = _checked_traces(trace_configs, session)
         self._locals: dict[asyncio.AbstractEventLoop, _Local] = {}
@@ -342,6 +343,15 @@ class Connections:
             _close_elsewhere(loop, local)
 
 
+def _checked_session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
+    if session is not None:
+        if not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError("session must be an aiohttp.ClientSession")
+        if not session.auto_decompress:
+            raise ValueError("session must decompress answers: make it with auto_decompress=True")
+    return session
+
+
 def _checked_traces(
     trace_configs: Iterable[aiohttp.TraceConfig], session: aiohttp.ClientSession | None
 ) -> list[aiohttp.TraceConfig]:
@@ -411,7 +421,13 @@ class Transport:
         )
 
     async def send(
-        self, method: str, path: str, *, query: str = "", body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        body: bytes | None = None,
+        delivery: Delivery | None = None,
     ) -> Response:
         """Send a request until it succeeds or may not be repeated any more.
 
@@ -420,6 +436,7 @@ class Transport:
             path: The encoded path below the base URL.
             query: The encoded query, without its question mark.
             body: A JSON document.
+            delivery: What earlier requests for the same change left open, if there were any.
 
         Raises:
             ApiError: The service refused the request or failed.
@@ -432,7 +449,7 @@ class Transport:
         local = self.connections.local()
         token, base = await self._authorize(local)
         request = self._request(method, base, path, query, body)
-        answer = await self._exchange(local, request, token)
+        answer = await self._exchange(local, request, token, delivery or Delivery())
         return Response(answer.status, answer.body, method, request.shown)
 
     def _request(
@@ -484,15 +501,17 @@ class Transport:
     async def _log_in(self, local: _Local, login: LoginRequest) -> LoginResponse:
         # A login changes nothing, so it is repeated as a GET is.
         request = _Request("POST", login.url, login.url, login.body, login.secrets, "GET")
-        answer = await self._exchange(local, request, None)
+        answer = await self._exchange(local, request, None, Delivery())
         return LoginResponse(answer.status, answer.headers, answer.body)
 
-    async def _exchange(self, local: _Local, request: _Request, token: Secret | None) -> _Answer:
+    async def _exchange(
+        self, local: _Local, request: _Request, token: Secret | None, delivery: Delivery
+    ) -> _Answer:
         """Make attempts until one succeeds, or no further one is due."""
         clock, budget = self.clock, self.connections.budget
         started = clock.monotonic()
         budget.record_request(started)
-        attempt, may_have_happened, renewed = 1, False, False
+        attempt, renewed = 1, False
         while True:
             async with local.places:
                 if attempt == 1:
@@ -507,7 +526,8 @@ class Transport:
             if isinstance(result, _Answer):
                 if 200 <= result.status < 300:
                     return result
-                if result.status == 404 and request.method == "DELETE" and may_have_happened:
+                gone = result.status == 404 and request.method == "DELETE"
+                if gone and delivery.may_have_happened:
                     return evolve(result, status=204, body=b"")
                 if result.status == 401 and token is not None and not renewed:
                     renewed = True
@@ -523,7 +543,7 @@ class Transport:
                 retry_after, outcome, error = None, result.outcome, result.error
             if outcome is None:
                 raise error
-            may_have_happened = may_have_happened or answer_was_lost(outcome)
+            delivery.may_have_happened = delivery.may_have_happened or answer_was_lost(outcome)
             delay = self.retry.delay(
                 request.repeatable_as,
                 outcome,

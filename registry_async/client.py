@@ -624,6 +624,8 @@ def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
 
 
 def _query(params: Mapping[str, QueryValue] | None) -> Mapping[str, QueryValue]:
+    if params is not None and not isinstance(params, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("params must be a mapping of names to values")
     for name, value in (params or {}).items():
         check_text(name, "params")
         if isinstance(value, str):

@@ -314,7 +314,7 @@ class KeystonePassword(KeystoneCredentials):
         project_id: str | None = None,
         auth_url: str = DEFAULT_AUTH_URL,
     ) -> None:
-        password = hide(password)
+        password, auth_url = hide(password), hide(auth_url)
         if (project_name is None) == (project_id is None):
             raise ValueError("give exactly one of project_name and project_id")
         domain = {"name": _text_argument(account, "account")}
@@ -346,7 +346,7 @@ class KeystoneApplicationCredential(KeystoneCredentials):
     """
 
     def __init__(self, *, id: str, secret: str, auth_url: str = DEFAULT_AUTH_URL) -> None:  # noqa: A002
-        secret = hide(secret)
+        secret, auth_url = hide(secret), hide(auth_url)
         credential = {
             "id": _text_argument(id, "id"),
             "secret": _secret_argument(secret, "secret"),

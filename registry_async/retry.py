@@ -10,7 +10,7 @@ from random import Random
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from attrs.validators import optional
 
 if TYPE_CHECKING:
@@ -169,6 +169,17 @@ class RetryPolicy:
         if outcome is Outcome.LOST:
             return method in _IDEMPOTENT
         return outcome in self.statuses and (method in _IDEMPOTENT or outcome == _RATE_LIMITED)
+
+
+@define
+class Delivery:
+    """What is known of a change that may take several requests to ask for.
+
+    Attributes:
+        may_have_happened: Whether an answer was lost, so that it may have been carried out.
+    """
+
+    may_have_happened: bool = False
 
 
 def answer_was_lost(outcome: Outcome | int) -> bool:

@@ -592,6 +592,26 @@ ARGUMENTS: Final[dict[str, tuple[str, Call]]] = {
         "name must be",
         lambda c: c.tokens.update("t", name=None, expires_at=None),  # type: ignore[arg-type]
     ),
+    "text as delete_untagged": (
+        "delete_untagged",
+        lambda c: c.registries.start_garbage_collection("r", delete_untagged="false"),  # type: ignore[arg-type]
+    ),
+    "text as disable_gc": (
+        "disable_gc",
+        lambda c: c.repositories.cleanup("r", "p", tags=["t"], disable_gc="false"),  # type: ignore[arg-type]
+    ),
+    "text as read_write": (
+        "scope.read_write",
+        lambda c: c.tokens.update("t", scope=TokenScope(True, "no")),  # type: ignore[arg-type]
+    ),
+    "text as all_registries": (
+        "scope.all_registries",
+        lambda c: c.tokens.update("t", scope=TokenScope("no", True)),  # type: ignore[arg-type]
+    ),
+    "params that are a list": (
+        "params",
+        lambda c: c.request("GET", "/v2/registries", params=[("a", "b")]),  # type: ignore[arg-type]
+    ),
     "update of nothing": ("name, scope or expires_at", lambda c: c.tokens.update("t")),
     "token name": (
         "name",
@@ -695,6 +715,7 @@ def test_a_list_refuses_its_arguments_at_once() -> None:
         *[({"retry": value}, "retry") for value in (3, "x", {"attempts": 3})],
         *[({"user_agent": value}, "user_agent") for value in ("a\nb", "é", 5)],
         *[({"label": value}, "label") for value in (5, "a\n")],
+        ({"session": 5}, "session"),
         *[
             ({"base_url": value}, "base_url")
             for value in (
@@ -710,6 +731,8 @@ def test_a_list_refuses_its_arguments_at_once() -> None:
                 "https://[::1",
                 "https://a b/",
                 "https://x/a\nb",
+                "https://x/api/..",
+                "https://x/%2e%2e/api",
                 None,
                 5,
             )

@@ -265,6 +265,8 @@ def test_a_query_holds_what_the_service_wants() -> None:
         ("  https://cr.example/api ", "https://cr.example/api"),
         ("http://[::1]:80/api", "http://[::1]:80/api"),
         ("HTTPS://cr.example/api", "https://cr.example/api"),
+        ("https://cr.example/a b/é", "https://cr.example/a%20b/%C3%A9"),
+        ("https://cr.example/a%20b/v1", "https://cr.example/a%20b"),
     ],
 )
 def test_base_urls_are_brought_into_one_form(given_url: str, expected: str) -> None:

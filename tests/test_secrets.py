@@ -495,6 +495,12 @@ REFUSED: Final[dict[str, Callable[[], object]]] = {
     "password in the base URL": lambda: AsyncRegistryClient(
         token="t", base_url=f"https://user:{APP_SECRET}@127.0.0.1"
     ),
+    "password with a slash in the base URL": lambda: AsyncRegistryClient(
+        token="t", base_url=f"https://user:{APP_SECRET}/9@127.0.0.1"
+    ),
+    "password with a slash in the auth URL": lambda: KeystoneApplicationCredential(
+        id="x", secret="s", auth_url=f"https://user:{APP_SECRET}/9@127.0.0.1"
+    ),
 }
 
 

@@ -180,6 +180,12 @@ async def test_the_headers_of_a_request() -> None:
         assert server.requests[1].header("Content-Type") == "application/json"
 
 
+async def test_a_session_that_leaves_answers_compressed_is_refused() -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        with pytest.raises(ValueError, match="auto_decompress"):
+            AsyncRegistryClient(token="t", session=session)
+
+
 @pytest.mark.parametrize("foreign", [False, True], ids=["own session", "caller's session"])
 async def test_a_post_without_a_body_names_no_type_for_it(foreign: bool) -> None:
     async with FaultServer(default=Reply(201)) as server, contextlib.AsyncExitStack() as stack:

@@ -19,7 +19,7 @@ from registry_async import (
     WaitTimeoutError,
 )
 from tests.support.clock import FakeClock
-from tests.support.faults import Behaviour, FaultServer, Reply
+from tests.support.faults import Behaviour, Drop, FaultServer, Reply
 from tests.support.strict_server import StrictServer, make_image
 from tests.support.wire import SeenRequest
 
@@ -113,6 +113,32 @@ async def test_a_wait_ends_at_its_time(timeout: float) -> None:
     assert clock.slept == pytest.approx(timeout)
     # One last look is taken when the time is up, since it may just have become true.
     assert service.looks[-1] == pytest.approx(timeout)
+
+
+@pytest.mark.parametrize("wait", ["wait_until_active", "wait_until_deleted"])
+async def test_looks_that_fail_do_not_outlast_a_wait(wait: str) -> None:
+    clock = FakeClock()
+    busy = Reply(503, headers={"Retry-After": "4"})
+    async with (
+        FaultServer(default=busy) as server,
+        client_of(server, clock, retry=RetryPolicy(attempts=100)) as client,
+    ):
+        with pytest.raises(ServerError):
+            await getattr(client.registries, wait)("r", timeout=60)
+        assert server.count("GET") == 15
+    assert clock.slept < 60
+
+
+async def test_a_last_look_that_fails_is_a_wait_that_timed_out() -> None:
+    clock = FakeClock()
+
+    def behave(request: SeenRequest) -> Behaviour:
+        return registry("CREATING") if clock.slept < 10 else Reply(503)
+
+    async with FaultServer(handler=behave) as server, client_of(server, clock) as client:
+        with pytest.raises(WaitTimeoutError, match="nothing was seen of registry r"):
+            await client.registries.wait_until_active("r", timeout=10)
+    assert clock.slept == pytest.approx(10)
 
 
 async def test_the_default_wait_is_ten_minutes() -> None:
@@ -370,6 +396,59 @@ async def test_a_look_that_fails_leaves_the_refusal_to_be_seen() -> None:
         with pytest.raises(ConflictError, match="Garbage"):
             await delete_image(client, 20)
     assert clock.slept == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("look", "slept"),
+    [
+        (Reply(403), 0),
+        (Reply(429, headers={"Retry-After": "30"}), 20),
+        (Reply(503, headers={"Retry-After": "30"}), 20),
+    ],
+    ids=["403", "429", "503"],
+)
+async def test_looks_neither_hide_the_refusal_nor_outlast_the_wait(
+    look: Reply, slept: float
+) -> None:
+    clock = FakeClock()
+
+    def behave(request: SeenRequest) -> Behaviour:
+        return look if request.method == "GET" else GARBAGE
+
+    async with (
+        FaultServer(handler=behave) as server,
+        client_of(server, clock, retry=RetryPolicy()) as client,
+    ):
+        with pytest.raises(ConflictError, match="Garbage"):
+            await delete_image(client, 20)
+    assert clock.slept == pytest.approx(slept)
+
+
+@pytest.mark.parametrize("call", ["registry", "repository", "image"])
+@pytest.mark.parametrize("lost", [Reply(504), Drop()], ids=["504", "dropped"])
+@pytest.mark.parametrize("refusal", [GARBAGE, Reply(500)], ids=["409", "500"])
+async def test_a_delete_that_was_carried_out_before_a_conflict_has_succeeded(
+    call: str, lost: Behaviour, refusal: Reply
+) -> None:
+    clock = FakeClock()
+    service = Service(
+        clock, (0, COLLECTING), (20, "ACTIVE"), answers=(lost, refusal, refusal, Reply(404))
+    )
+    async with (
+        FaultServer(handler=service) as server,
+        client_of(server, clock, retry=RetryPolicy()) as client,
+    ):
+        await CALLS[call](client, 900)
+        assert server.count("DELETE") == 4
+
+
+@pytest.mark.parametrize("call", ["registry", "repository", "image"])
+async def test_what_others_deleted_during_a_conflict_is_not_found(call: str) -> None:
+    clock = FakeClock()
+    service = Service(clock, (0, COLLECTING), answers=(GARBAGE, Reply(404)))
+    async with FaultServer(handler=service) as server, client_of(server, clock) as client:
+        with pytest.raises(NotFoundError):
+            await CALLS[call](client, 900)
 
 
 async def test_the_production_pattern() -> None:

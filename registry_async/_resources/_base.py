@@ -19,6 +19,7 @@ from registry_async._paths import (
     operation_path,
 )
 from registry_async.errors import UnexpectedResponseError
+from registry_async.retry import Delivery
 
 if TYPE_CHECKING:
     from registry_async._transport import Response, Transport
@@ -90,6 +91,7 @@ class Resource:
         *,
         query: Mapping[str, QueryValue] | None = None,
         payload: Mapping[str, object] | None = None,
+        delivery: Delivery | None = None,
     ) -> "Response":
         """Send the request of an operation."""
         operation = OPERATIONS[operation_id]
@@ -98,6 +100,7 @@ class Resource:
             operation_path(operation, parameters or {}),
             query=encode_query(query or {}),
             body=None if payload is None else encode_body(payload),
+            delivery=delivery,
         )
 
     async def _fetch(

@@ -4,13 +4,18 @@ from collections.abc import Awaitable, Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from attrs import evolve
+
 from registry_async._resources._base import Resource, decoder_of
 from registry_async.errors import (
     ConflictError,
     ConnectionFailedError,
     NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
     RequestTimeoutError,
     ServerError,
+    WaitTimeoutError,
 )
 from registry_async.models import Registry, RegistryStatus
 
@@ -27,6 +32,10 @@ _INTERVAL_GROWTH: Final = 1.5
 _LONGEST_INTERVAL: Final = 10.0
 # While a collection runs, the service refuses deletes with 409, and at times with these.
 _COLLECTION_FAILURES: Final = frozenset({500, 503})
+# A look that fails so tells nothing of what is looked at.
+_BLIND: Final = (ConnectionFailedError, RateLimitedError, RequestTimeoutError, ServerError)
+# The seconds that the last look may take, which begins when the time is up.
+_LAST_LOOK: Final = 5.0
 
 
 def check_seconds(value: float, argument: str) -> float:
@@ -53,6 +62,7 @@ class Pauses:
     def __init__(
         self, transport: "Transport", timeout: float, first: float = POLL_INTERVAL
     ) -> None:
+        self._transport = transport
         self._clock = transport.clock
         self._start = self._clock.monotonic()
         self._timeout = timeout
@@ -72,6 +82,32 @@ class Pauses:
         await self._clock.sleep(min(self._pause, left))
         self._pause = min(self._pause * _INTERVAL_GROWTH, self._longest)
         return True
+
+    def watch(self) -> "RegistryWatch":
+        """Return what looks at registries in the time that is left, repeats included."""
+        retry = self._transport.retry
+        left = max(self._timeout - self.waited, _LAST_LOOK)
+        if retry.total_timeout is not None:
+            left = min(left, retry.total_timeout)
+        return RegistryWatch(self._transport.with_options(None, evolve(retry, total_timeout=left)))
+
+    async def look(self, registry_id: str) -> Registry:
+        """Return the registry as it is now.
+
+        Raises:
+            WaitTimeoutError: The look failed, and the time is up.
+            ContainerRegistryError: It failed before that.
+        """
+        failure: Exception
+        try:
+            return await self.watch().get(registry_id)
+        except _BLIND as error:
+            if self.waited < self._timeout:
+                raise
+            failure = error
+        raise WaitTimeoutError(
+            f"nothing was seen of registry {registry_id} when {self._timeout:g} s were over"
+        ) from failure
 
 
 class RegistryWatch(Resource):
@@ -113,7 +149,6 @@ async def outlast_collection(
     """
     if not check_seconds(conflict_timeout, "conflict_timeout"):
         return await send()
-    watch = RegistryWatch(transport)
     pauses = Pauses(transport, conflict_timeout)
     refused_by_collection = False
     failure: ConflictError | ServerError
@@ -126,10 +161,12 @@ async def outlast_collection(
         if not conflict and not (removes and failure.status in _COLLECTION_FAILURES):
             break
         try:
-            collecting = await watch.collecting(registry_id)
-        except (ServerError, ConnectionFailedError, RequestTimeoutError):
+            collecting = await pauses.watch().collecting(registry_id)
+        except _BLIND:
             # Nothing is learned from a look that fails; the refusal itself says more.
             collecting = conflict
+        except PermissionDeniedError:
+            break
         # A collection may end between the refusal and the look: that refusal is still its own.
         if not collecting and not (
             conflict and (refused_by_collection or "garbage" in failure.message.lower())

@@ -16,6 +16,7 @@ from registry_async._resources._base import (
 from registry_async._resources._waiting import outlast_collection
 from registry_async.errors import UnexpectedResponseError
 from registry_async.models import Image, Layer
+from registry_async.retry import Delivery
 
 
 class AsyncImages(Resource):
@@ -133,6 +134,7 @@ class AsyncImages(Resource):
                 self._call,
                 "deleteManifest",
                 {"registry_id": registry_id, "repository": repository, "reference": digest},
+                delivery=Delivery(),
             ),
             conflict_timeout,
             removes=True,

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Final
 
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_text
+from registry_async._paths import check_flag, check_text
 from registry_async._resources._base import (
     Resource,
     choice,
@@ -31,6 +31,7 @@ from registry_async.models import (
     RegistryStatus,
     SortOrder,
 )
+from registry_async.retry import Delivery
 
 # The service's own rule: lower-case Latin letters, digits and hyphens, at most 20 of them.
 _NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
@@ -162,7 +163,12 @@ class AsyncRegistries(Resource):
         await outlast_collection(
             self._transport,
             registry_id,
-            partial(self._call, "deleteRegistry", {"registry_id": registry_id}),
+            partial(
+                self._call,
+                "deleteRegistry",
+                {"registry_id": registry_id},
+                delivery=Delivery(),
+            ),
             conflict_timeout,
             removes=True,
         )
@@ -210,6 +216,7 @@ class AsyncRegistries(Resource):
             WaitTimeoutError: It was not over in time.
             ContainerRegistryError: The request failed otherwise.
         """
+        check_flag(delete_untagged, "delete_untagged")
         await outlast_collection(
             self._transport,
             registry_id,
@@ -263,7 +270,7 @@ class AsyncRegistries(Resource):
         """
         pauses = self._pauses(timeout, poll_interval)
         while True:
-            registry = await self.get(registry_id)
+            registry = await pauses.look(registry_id)
             if registry.status == RegistryStatus.ACTIVE:
                 return registry
             _check_status(registry, RegistryStatus.ERROR, RegistryStatus.DELETING)
@@ -293,7 +300,7 @@ class AsyncRegistries(Resource):
         pauses = self._pauses(timeout, poll_interval)
         while True:
             try:
-                registry = await self.get(registry_id)
+                registry = await pauses.look(registry_id)
             except NotFoundError:
                 return
             _check_status(registry, RegistryStatus.ERROR)
@@ -304,7 +311,7 @@ class AsyncRegistries(Resource):
         pauses = self._pauses(WAIT_TIMEOUT, POLL_INTERVAL)
         seen = False
         while True:
-            registry = await self.get(registry_id)
+            registry = await pauses.look(registry_id)
             if registry.status == RegistryStatus.GARBAGE_COLLECTION:
                 seen = True
             else:

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from registry_async._converter import decode_names
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_text
+from registry_async._paths import check_flag, check_text
 from registry_async._resources._base import (
     Resource,
     choice,
@@ -17,6 +17,7 @@ from registry_async._resources._base import (
 )
 from registry_async._resources._waiting import outlast_collection
 from registry_async.models import CleanupResult, Repository, RepositorySortField, SortOrder
+from registry_async.retry import Delivery
 
 
 class AsyncRepositories(Resource):
@@ -159,6 +160,7 @@ class AsyncRepositories(Resource):
                 self._call,
                 "deleteRepository",
                 {"registry_id": registry_id, "repository": repository},
+                delivery=Delivery(),
             ),
             conflict_timeout,
             removes=True,
@@ -201,6 +203,7 @@ class AsyncRepositories(Resource):
         payload: dict[str, object] = {name: values for name, values in named.items() if values}
         if not payload:
             raise ValueError("digests or tags must name something to remove")
+        check_flag(disable_gc, "disable_gc")
         return await outlast_collection(
             self._transport,
             registry_id,
@@ -209,7 +212,7 @@ class AsyncRepositories(Resource):
                 decoder_of(CleanupResult),
                 "cleanupRepository",
                 {"registry_id": registry_id, "repository": repository},
-                payload={**payload, "disable_gc": bool(disable_gc)},
+                payload={**payload, "disable_gc": disable_gc},
             ),
             conflict_timeout,
             removes=True,

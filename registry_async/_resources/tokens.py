@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from registry_async._converter import encode_expiration, encode_scope
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_text
+from registry_async._paths import check_flag, check_text
 from registry_async._resources._base import (
     NOT_GIVEN,
     NotGiven,
@@ -260,6 +260,8 @@ def _check_end(expires_at: datetime | None) -> datetime | None:
 def _check_scope(scope: TokenScope) -> TokenScope:
     if not isinstance(scope, TokenScope):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError("scope must be a TokenScope")
+    check_flag(scope.all_registries, "scope.all_registries")
+    check_flag(scope.read_write, "scope.read_write")
     for registry_id in scope.registry_ids:
         if not check_text(registry_id, "scope.registry_ids"):
             raise ValueError("scope.registry_ids must not contain an empty id")
