@@ -552,7 +552,7 @@ def start(script: str, *arguments: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS.parents[1])},
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS.parents[2])},
         start_new_session=True,
     )
 

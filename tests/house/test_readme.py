@@ -12,7 +12,7 @@ from registry_async.sandbox import Sandbox
 
 # What asyncio's debug mode says of a busy machine, not of the program.
 SLOW_STEP = re.compile(r"^Executing <.* took [\d.]+ seconds\n", re.MULTILINE)
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def blocks(language: str) -> list[str]:

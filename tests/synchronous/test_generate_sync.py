@@ -13,7 +13,7 @@ import pytest
 
 from registry_async._generate_sync import UnmappedError, generate
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "registry_async"
 SYNC: Final = PACKAGE / "sync.py"
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parents[1]
-TYPING: Final = ROOT / "tests" / "typing"
+ROOT: Final = Path(__file__).parents[2]
+TYPING: Final = Path(__file__).parent / "typing"
 EXPECTED: Final = re.compile(r"\s*# type: ignore\[([\w-]+)\]")
 
 

@@ -1,7 +1,7 @@
 """The sandbox against the contract: its document, its routes, and what schemathesis finds.
 
 `registry_async/sandbox/openapi.json` is `tests/contract/openapi.yaml` as JSON. When the latter
-changes, `python -m tests.test_sandbox_contract` writes the former anew.
+changes, `python -m tests.service.test_sandbox_contract` writes the former anew.
 """
 
 from __future__ import annotations
