@@ -15,7 +15,10 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RegistryNotFoundError",
+    "RequestError",
     "RequestTimeoutError",
+    "RetentionRefusedError",
     "ServerError",
     "UnexpectedResponseError",
     "WaitFailedError",
@@ -50,7 +53,7 @@ class ClientClosedError(ContainerRegistryError, RuntimeError):
 
 
 class RequestError(ContainerRegistryError):
-    """What errors about one request share.
+    """One request failed: the base of the errors of answers, connections and time limits.
 
     Attributes:
         method: The HTTP method.
@@ -100,6 +103,10 @@ class UnexpectedResponseError(RequestError):
     def __str__(self) -> str:
         text = super().__str__()
         return f"{text} (at {self.path})" if self.path else text
+
+
+class RetentionRefusedError(ContainerRegistryError):
+    """A retention plan is refused as a whole, before anything is sent: the message says why."""
 
 
 class WaitTimeoutError(ContainerRegistryError):
@@ -164,6 +171,24 @@ class PermissionDeniedError(ApiError):
 
 class NotFoundError(ApiError):
     """There is no such thing (404)."""
+
+
+class RegistryNotFoundError(NotFoundError):
+    """No registry of the project has this name.
+
+    The service answered with a list that lacks the name, so there is no request to point at.
+    ``status`` is 404 as for every `NotFoundError`.
+
+    Attributes:
+        name: The name that was looked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(404, f"no registry is named {name!r}")
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ConflictError(ApiError):

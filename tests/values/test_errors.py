@@ -24,7 +24,10 @@ from registry_async import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
+    RegistryNotFoundError,
+    RequestError,
     RequestTimeoutError,
+    RetentionRefusedError,
     RetryPolicy,
     ServerError,
     UnexpectedResponseError,
@@ -186,6 +189,9 @@ ERRORS: Final[list[ContainerRegistryError]] = [
     ContainerRegistryError("base"),
     ConfigurationError("no credentials"),
     ClientClosedError("the client is closed"),
+    RequestError("failed", "GET", "https://x/y"),
+    RetentionRefusedError("the plan is of another service"),
+    RegistryNotFoundError("prod"),
     ConnectionFailedError("cannot connect", "GET", "https://x/y"),
     RequestTimeoutError("no answer", "GET", "https://x/y"),
     UnexpectedResponseError("expected text", "GET", "https://x", path="images[3].size", status=200),
@@ -245,6 +251,20 @@ def test_one_base_catches_all() -> None:
         assert issubclass(kind, ApiError)
     assert issubclass(ClientClosedError, RuntimeError)
     assert not issubclass(ApiError, OSError)
+
+
+def test_errors_about_one_request_have_a_base() -> None:
+    for kind in (ApiError, ConnectionFailedError, RequestTimeoutError, UnexpectedResponseError):
+        assert issubclass(kind, RequestError)
+    for other in (ConfigurationError, ClientClosedError, RetentionRefusedError, WaitTimeoutError):
+        assert not issubclass(other, RequestError)
+
+
+def test_a_registry_that_is_not_there_is_not_a_404_of_the_service() -> None:
+    error = RegistryNotFoundError("prod")
+    assert isinstance(error, NotFoundError)
+    assert (error.name, error.status) == ("prod", 404)
+    assert str(error) == "no registry is named 'prod'"
 
 
 def test_what_errors_say() -> None:
