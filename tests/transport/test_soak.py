@@ -202,9 +202,7 @@ async def test_a_short_soak() -> None:
 @pytest.mark.soak
 @pytest.mark.anyio
 @pytest.mark.timeout(600)
-async def test_a_long_soak(request: pytest.FixtureRequest) -> None:
-    if "soak" not in str(request.config.option.markexpr):
-        pytest.skip("the long soak is asked for with -m soak")
+async def test_a_long_soak() -> None:
     service, outcomes, objects = await soak(20_000, seed=2)
     judge(service, outcomes, 20_000)
     # Nothing is kept of a request that is over: sixteen thousand of them leave no trace.
