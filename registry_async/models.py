@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 __all__ = [
     "CleanupFailure",
@@ -106,6 +108,15 @@ class TokenTtl(StrEnum):
     ONE_YEAR = "1y"
 
 
+# Fields that hold bytes carry this as their metadata, so that tables can show `1.4 GiB`.
+BYTES: Final = MappingProxyType({"unit": "bytes"})
+
+
+def holds_bytes(attribute: "Attribute[Any]") -> bool:
+    """Return whether a field of a model holds a number of bytes."""
+    return attribute.metadata.get("unit") == BYTES["unit"]
+
+
 # No weakref slot in any model: on a million images it costs 8 MB that nobody uses.
 @frozen(weakref_slot=False)
 class Registry:
@@ -124,9 +135,9 @@ class Registry:
     id: str
     name: str
     status: RegistryStatus | str
-    size: int
+    size: int = field(metadata=BYTES)
     created_at: datetime | None
-    size_limit: int | None = None
+    size_limit: int | None = field(default=None, metadata=BYTES)
     used: float | None = None
 
 
@@ -142,7 +153,7 @@ class Repository:
     """
 
     name: str
-    size: int | None = None
+    size: int | None = field(default=None, metadata=BYTES)
     type: RepositoryType | str | None = None
     updated_at: datetime | None = None
 
@@ -157,7 +168,7 @@ class Layer:
     """
 
     digest: str
-    size: int
+    size: int = field(metadata=BYTES)
 
 
 @frozen(weakref_slot=False)
@@ -177,7 +188,7 @@ class Image:
 
     digest: str
     tags: tuple[str, ...] = ()
-    size: int | None = None
+    size: int | None = field(default=None, metadata=BYTES)
     created_at: datetime | None = None
     architecture: str | None = None
     os: str | None = None
@@ -210,9 +221,9 @@ class GarbageSize:
         total: The sum of the two.
     """
 
-    non_referenced: int
-    untagged: int
-    total: int
+    non_referenced: int = field(metadata=BYTES)
+    untagged: int = field(metadata=BYTES)
+    total: int = field(metadata=BYTES)
 
 
 @frozen(weakref_slot=False)
