@@ -8,19 +8,19 @@
 client, so that the two cannot agree on a mistake.
 """
 
-from ._faults import Fault, Faults
-from ._identity import Identity, Login
-from ._model import (
+from registry_async.sandbox._faults import Fault, Faults
+from registry_async.sandbox._identity import Identity, Login
+from registry_async.sandbox._model import (
     StoredCluster,
     StoredImage,
     StoredLayer,
     StoredRegistry,
     StoredRepository,
 )
-from ._records import RequestRecord
-from ._sandbox import Sandbox
-from ._state import State
-from ._tokens import Tokens
+from registry_async.sandbox._records import RequestRecord
+from registry_async.sandbox._sandbox import Sandbox
+from registry_async.sandbox._state import State
+from registry_async.sandbox._tokens import Tokens
 
 __all__ = [
     "Fault",

@@ -3,12 +3,13 @@
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
-from ._refusals import Refusal
-from ._requests import Answer, read_object
-from ._times import format_time
+from attrs import field, frozen
+
+from registry_async.sandbox._refusals import Refusal
+from registry_async.sandbox._requests import Answer, read_object
+from registry_async.sandbox._times import format_time
 
 _SECOND = 1_000_000_000
 _SERVICES = {"container-registry": "/v1", "container-registry-v2": "/v2"}
@@ -31,7 +32,7 @@ def _unauthorized() -> KeystoneRefusal:
     return KeystoneRefusal(401, _NOT_AUTHENTICATED, headers=challenge)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class Login:
     """Hold what the sandbox's one user logs in with.
 
@@ -46,15 +47,15 @@ class Login:
     """
 
     username: str = "sandbox-user"
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    password: str = field(factory=lambda: secrets.token_urlsafe(12))
     account: str = "100200"
     project_name: str = "sandbox-project"
-    project_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    application_credential_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    application_credential_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    project_id: str = field(factory=lambda: uuid.uuid4().hex)
+    application_credential_id: str = field(factory=lambda: uuid.uuid4().hex)
+    application_credential_secret: str = field(factory=lambda: secrets.token_urlsafe(24))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class _IamToken:
     issued_at: int
     expires_at: int | None

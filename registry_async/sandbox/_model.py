@@ -1,8 +1,9 @@
 """What is stored: registries, repositories, images and their layers, as plain values."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from attrs import Factory, define
 
 
 class StoredLayer(NamedTuple):
@@ -12,7 +13,7 @@ class StoredLayer(NamedTuple):
     size: int
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@define(eq=False, repr=False)
 class StoredImage:
     """Hold one manifest. An index has no layers and refers to other manifests by digest."""
 
@@ -24,7 +25,7 @@ class StoredImage:
     os: str
     media_type: str
     references: tuple[str, ...] = ()
-    tags: list[str] = field(default_factory=list[str])
+    tags: list[str] = Factory(list[str])
 
     @property
     def blobs(self) -> tuple[StoredLayer, ...]:
@@ -35,7 +36,7 @@ class StoredImage:
         return f"<StoredImage {self.digest} tags={self.tags}>"
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@define(eq=False, repr=False)
 class StoredRepository:
     """Hold the images of one repository, by digest, and its tags."""
 
@@ -43,9 +44,9 @@ class StoredRepository:
     type: str
     registry: "StoredRegistry"
     updated_at: int
-    images: dict[str, StoredImage] = field(default_factory=dict[str, StoredImage])
-    tags: dict[str, StoredImage] = field(default_factory=dict[str, StoredImage])
-    indexes: dict[str, StoredImage] = field(default_factory=dict[str, StoredImage])
+    images: dict[str, StoredImage] = Factory(dict[str, StoredImage])
+    tags: dict[str, StoredImage] = Factory(dict[str, StoredImage])
+    indexes: dict[str, StoredImage] = Factory(dict[str, StoredImage])
     cached_size: int | None = None
 
     @property
@@ -59,7 +60,7 @@ class StoredRepository:
         return f"<StoredRepository {self.name} of {len(self.images)} images>"
 
 
-@dataclass(slots=True, eq=False)
+@define(eq=False)
 class StoredCluster:
     """Name a Kubernetes cluster that pulls from a registry."""
 
@@ -68,7 +69,7 @@ class StoredCluster:
     pool: str
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@define(eq=False, repr=False)
 class StoredRegistry:
     """Hold one registry. Times that end in `_until` are seconds of the sandbox's clock."""
 
@@ -76,9 +77,9 @@ class StoredRegistry:
     name: str
     created_at: int
     size_limit: int
-    repositories: dict[str, StoredRepository] = field(default_factory=dict[str, StoredRepository])
-    clusters: list[StoredCluster] = field(default_factory=list[StoredCluster])
-    blobs: dict[str, int] = field(default_factory=dict[str, int])
+    repositories: dict[str, StoredRepository] = Factory(dict[str, StoredRepository])
+    clusters: list[StoredCluster] = Factory(list[StoredCluster])
+    blobs: dict[str, int] = Factory(dict[str, int])
     size: int = 0
     forced_status: str | None = None
     creating_until: float | None = None

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._model import StoredImage, StoredRegistry, StoredRepository
-from ._requests import Answer, Call
-from ._state import Removal
-from ._times import format_time
+from registry_async.sandbox._model import StoredImage, StoredRegistry, StoredRepository
+from registry_async.sandbox._requests import Answer, Call
+from registry_async.sandbox._state import Removal
+from registry_async.sandbox._times import format_time
 
 _RegistryKey = Callable[[StoredRegistry], Any]
 _RepositoryKey = Callable[[StoredRepository], Any]

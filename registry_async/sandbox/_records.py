@@ -3,14 +3,15 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from attrs import define
 
 _SECRET_HEADERS = frozenset({"x-auth-token", "x-subject-token", "authorization", "cookie"})
 _SECRET_SEGMENT = re.compile(r"(?<=/v1/token/)[^/]+")
 _HIDDEN = "***"
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@define(eq=False, repr=False)
 class RequestRecord:
     """Tell of one request. Its repr hides tokens and bodies.
 

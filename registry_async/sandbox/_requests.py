@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qsl
 
-from ._refusals import bad_request
-from ._state import State
+from attrs import frozen
+
+from registry_async.sandbox._refusals import bad_request
+from registry_async.sandbox._state import State
 
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 _DEFAULT_LIMIT = 10
@@ -145,7 +146,7 @@ class Fields:
         raise bad_request(f"{self._path}{name} must be {wanted}.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Choose between answers that the contract leaves open.
 
@@ -163,7 +164,7 @@ class Settings:
     dialect: Literal["auto", "reference", "go"] = "auto"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """Hold all that an operation is given."""
 

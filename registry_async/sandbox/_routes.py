@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import _operations as ops
-from . import _token_operations as tokens
-from ._refusals import ErrorForm, Refusal
-from ._requests import Answer, Call
+from registry_async.sandbox import _operations as ops
+from registry_async.sandbox import _token_operations as tokens
+from registry_async.sandbox._refusals import ErrorForm, Refusal
+from registry_async.sandbox._requests import Answer, Call
 
 Operation = Callable[[Call], Answer]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 
-from ._faults import Faults
-from ._identity import Identity, Login
-from ._records import RequestRecord
-from ._requests import Settings
-from ._seed import sow
-from ._service import API_PATH, IDENTITY_PATH, Server, Service
-from ._state import State
+from registry_async.sandbox._faults import Faults
+from registry_async.sandbox._identity import Identity, Login
+from registry_async.sandbox._records import RequestRecord
+from registry_async.sandbox._requests import Settings
+from registry_async.sandbox._seed import sow
+from registry_async.sandbox._service import API_PATH, IDENTITY_PATH, Server, Service
+from registry_async.sandbox._state import State
 
 if TYPE_CHECKING:
     from typing import Self
@@ -65,6 +65,8 @@ class Sandbox:
         state: The data: arrange it with `state.add_registry`, `add_repository`, `add_image`.
         faults: What shall go wrong: `faults.add(status=503, times=2)`.
         identity: The IAM tokens: `identity.issue`, `identity.revoke`.
+        login: What the Keystone login takes: `login.username`, `login.password`, and so on.
+        token: An IAM token that is accepted and does not expire.
 
     Raises:
         ValueError: If the host is not a loopback address.
@@ -102,7 +104,8 @@ class Sandbox:
         )
         self.faults = Faults(max_limit)
         self.identity = Identity(self.state.now, token_seconds, login or Login())
-        self._token = self.identity.issue(token)
+        self.login = self.identity.login
+        self.token = self.identity.issue(token)
         self._service = Service(
             self.state,
             self.identity,
@@ -141,46 +144,6 @@ class Sandbox:
     def auth_url(self) -> str:
         """The base URL of the Keystone login; ends in `/identity/v3`."""
         return self.origin + IDENTITY_PATH
-
-    @property
-    def token(self) -> str:
-        """An IAM token that is accepted and does not expire."""
-        return self._token
-
-    @property
-    def username(self) -> str:
-        """The name of the user who can log in."""
-        return self.identity.login.username
-
-    @property
-    def password(self) -> str:
-        """The user's password."""
-        return self.identity.login.password
-
-    @property
-    def account(self) -> str:
-        """The account number: the domain name of the user and of the project."""
-        return self.identity.login.account
-
-    @property
-    def project_name(self) -> str:
-        """The project's name."""
-        return self.identity.login.project_name
-
-    @property
-    def project_id(self) -> str:
-        """The project's id."""
-        return self.identity.login.project_id
-
-    @property
-    def application_credential_id(self) -> str:
-        """The id of an application credential for the project."""
-        return self.identity.login.application_credential_id
-
-    @property
-    def application_credential_secret(self) -> str:
-        """The secret of that application credential."""
-        return self.identity.login.application_credential_secret
 
     def client(self, **options: Any) -> "AsyncRegistryClient":
         """Make an async client of this sandbox.

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ._model import StoredLayer, StoredRegistry
-from ._state import State
-from ._times import nanoseconds
-from ._tokens import Scope
+from registry_async.sandbox._model import StoredLayer, StoredRegistry
+from registry_async.sandbox._state import State
+from registry_async.sandbox._times import nanoseconds
+from registry_async.sandbox._tokens import Scope
 
 _GIB = 1024**3
 _MB = 1_000_000

@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from ._faults import Fault, Faults
-from ._identity import Identity
-from ._records import RequestRecord
-from ._refusals import ErrorForm, Refusal
-from ._requests import Answer, Call, Query, Settings
-from ._routes import Match, match, split_path
-from ._state import State
+from registry_async.sandbox._faults import Fault, Faults
+from registry_async.sandbox._identity import Identity
+from registry_async.sandbox._records import RequestRecord
+from registry_async.sandbox._refusals import ErrorForm, Refusal
+from registry_async.sandbox._requests import Answer, Call, Query, Settings
+from registry_async.sandbox._routes import Match, match, split_path
+from registry_async.sandbox._state import State
 
 API_PATH = "/api"
 IDENTITY_PATH = "/identity/v3"

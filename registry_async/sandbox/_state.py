@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ._model import (
+from registry_async.sandbox._model import (
     StoredCluster,
     StoredImage,
     StoredLayer,
@@ -21,15 +21,15 @@ from ._model import (
     blobs_of,
     unreachable,
 )
-from ._refusals import (
+from registry_async.sandbox._refusals import (
     bad_request,
     conflict,
     image_not_found,
     registry_not_found,
     repository_not_found,
 )
-from ._times import nanoseconds
-from ._tokens import Tokens
+from registry_async.sandbox._times import nanoseconds
+from registry_async.sandbox._tokens import Tokens
 
 INDEX_MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
 IMAGE_MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -279,31 +279,6 @@ class State:
         with self.lock:
             registry.forced_status = status
 
-    def populate(
-        self, *, registries: int, repositories: int, images: int, layers: int = 8
-    ) -> list[StoredRegistry]:
-        """Add data in bulk, for benchmarks and for tests of paging.
-
-        Args:
-            registries: How many registries.
-            repositories: How many repositories in each of them.
-            images: How many images in each repository; every one has a tag of its own.
-            layers: How many layers an image has; half of them are shared within its repository.
-
-        Returns:
-            The registries.
-        """
-        with self.lock:
-            added = [self.add_registry(f"bulk-{number}") for number in range(registries)]
-            for registry in added:
-                for number in range(repositories):
-                    repository = self.add_repository(registry, f"bulk/repository-{number:05}")
-                    shared = [self._random_layer() for _ in range(layers // 2)]
-                    for index in range(images):
-                        own = [self._random_layer() for _ in range(layers - len(shared))]
-                        self.add_image(repository, tags=[f"v{index}"], layers=[*shared, *own])
-            return added
-
     def random_id(self) -> str:
         """Make up an id, repeatable for one random seed."""
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
@@ -543,6 +518,3 @@ class State:
             holder.tags.remove(tag)
         repository.tags[tag] = image
         image.tags.append(tag)
-
-    def _random_layer(self) -> StoredLayer:
-        return StoredLayer(self.random_digest(), self.random.randrange(10_000, 80_000_000))

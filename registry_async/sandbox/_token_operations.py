@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from ._refusals import bad_request
-from ._requests import Answer, Call, Fields
-from ._times import ZERO_TIME, format_time, parse_time
-from ._tokens import Scope, StoredToken, StoredTokenV1, docker_config
+from registry_async.sandbox._refusals import bad_request
+from registry_async.sandbox._requests import Answer, Call, Fields
+from registry_async.sandbox._times import ZERO_TIME, format_time, parse_time
+from registry_async.sandbox._tokens import Scope, StoredToken, StoredTokenV1, docker_config
 
 _NANOSECONDS = 1_000_000_000
 

@@ -4,10 +4,11 @@ import base64
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from ._refusals import Refusal, bad_request, conflict, token_not_found
+from attrs import define, field
+
+from registry_async.sandbox._refusals import Refusal, bad_request, conflict, token_not_found
 
 DOCKER_HOST = "cr.selcloud.ru"
 _SECOND = 1_000_000_000
@@ -22,7 +23,7 @@ class Scope(NamedTuple):
     registry_ids: tuple[str, ...]
 
 
-@dataclass(slots=True, eq=False)
+@define(eq=False)
 class StoredToken:
     """Hold a v2 token. Times are nanoseconds since 1970; no `expires_at` means for ever."""
 
@@ -44,7 +45,7 @@ class StoredToken:
         return "active"
 
 
-@dataclass(slots=True, eq=False)
+@define(eq=False)
 class StoredTokenV1:
     """Hold a v1 token, which is known by its secret alone."""
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 
-from ._sandbox import Sandbox
+from registry_async.sandbox._sandbox import Sandbox
 
 _MARKER = "registry_sandbox"
 

@@ -25,12 +25,17 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
 
 
 def by_password(sandbox: Sandbox, scope: Any = "id", **user: Any) -> dict[str, Any]:
-    domain = {"name": sandbox.account}
-    identity = {"name": sandbox.username, "password": sandbox.password, "domain": domain, **user}
+    domain = {"name": sandbox.login.account}
+    identity = {
+        "name": sandbox.login.username,
+        "password": sandbox.login.password,
+        "domain": domain,
+        **user,
+    }
     if scope == "id":
-        scope = {"project": {"id": sandbox.project_id}}
+        scope = {"project": {"id": sandbox.login.project_id}}
     elif scope == "name":
-        scope = {"project": {"name": sandbox.project_name, "domain": domain}}
+        scope = {"project": {"name": sandbox.login.project_name, "domain": domain}}
     auth: dict[str, Any] = {
         "identity": {"methods": ["password"], "password": {"user": identity}},
     }
@@ -41,8 +46,8 @@ def by_password(sandbox: Sandbox, scope: Any = "id", **user: Any) -> dict[str, A
 
 def by_application_credential(sandbox: Sandbox, **credential: Any) -> dict[str, Any]:
     given = {
-        "id": sandbox.application_credential_id,
-        "secret": sandbox.application_credential_secret,
+        "id": sandbox.login.application_credential_id,
+        "secret": sandbox.login.application_credential_secret,
         **credential,
     }
     methods = ["application_credential"]
@@ -68,18 +73,18 @@ def test_a_password_opens_the_project(sandbox: Sandbox, scope: str) -> None:
     assert token["issued_at"] == "2026-03-01T12:00:00.000000Z"
     assert token["expires_at"] == "2026-03-01T13:00:00.000000Z"
     assert token["methods"] == ["password"]
-    assert token["user"]["name"] == sandbox.username
-    assert token["user"]["domain"]["name"] == sandbox.account
+    assert token["user"]["name"] == sandbox.login.username
+    assert token["user"]["domain"]["name"] == sandbox.login.account
     assert (token["project"]["id"], token["project"]["name"]) == (
-        sandbox.project_id,
-        sandbox.project_name,
+        sandbox.login.project_id,
+        sandbox.login.project_name,
     )
 
 
 def test_an_application_credential_opens_its_project(sandbox: Sandbox) -> None:
     reply = log_in(sandbox, by_application_credential(sandbox))
     assert reply.status == 201
-    assert reply.body["token"]["project"]["id"] == sandbox.project_id
+    assert reply.body["token"]["project"]["id"] == sandbox.login.project_id
     assert opens(sandbox, reply.headers["X-Subject-Token"])
 
 
@@ -142,7 +147,7 @@ def test_a_wrong_application_credential_is_refused(
 
 def test_an_application_credential_takes_no_scope(sandbox: Sandbox) -> None:
     body = by_application_credential(sandbox)
-    body["auth"]["scope"] = {"project": {"id": sandbox.project_id}}
+    body["auth"]["scope"] = {"project": {"id": sandbox.login.project_id}}
     assert log_in(sandbox, body).status == 401
 
 
@@ -183,7 +188,10 @@ def test_a_token_can_be_looked_at_and_given_back(sandbox: Sandbox) -> None:
     path = "/identity/v3/auth/tokens"
     subject = {"X-Subject-Token": token}
     api = Api(sandbox)
-    assert api.send("GET", path, headers=subject).body["token"]["user"]["name"] == sandbox.username
+    assert (
+        api.send("GET", path, headers=subject).body["token"]["user"]["name"]
+        == sandbox.login.username
+    )
     assert api.send("GET", path, headers=subject, token=None).status == 401
     assert api.send("DELETE", path, headers=subject, token=token).status == 204
     assert api.send("GET", path, headers=subject).status == 404
@@ -243,8 +251,13 @@ def test_what_else_there_is_of_keystone(
 def test_the_login_can_be_chosen() -> None:
     login = Login(username="me", password="mine", account="7", project_name="p", project_id="1")
     with Sandbox(seed=False, login=login) as sandbox:
-        assert (sandbox.username, sandbox.password, sandbox.account) == ("me", "mine", "7")
+        assert (sandbox.login.username, sandbox.login.password, sandbox.login.account) == (
+            "me",
+            "mine",
+            "7",
+        )
         assert log_in(sandbox, by_password(sandbox, "name")).status == 201
-        assert sandbox.project_id == "1"
-        assert sandbox.application_credential_secret not in repr(login)
+        shown = (login.username, login.password, login.account, login.project_id)
+        assert shown == ("me", "mine", "7", "1")
+        assert sandbox.login.application_credential_secret not in repr(login)
         assert "mine" not in repr(login)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from registry_async.sandbox import Sandbox, StoredRegistry
+from registry_async.sandbox import Sandbox, State, StoredRegistry
 from tests.support.contract import Contract
 
 _CONTRACT: Final = Contract.load()
@@ -109,3 +109,16 @@ def path_of(registry: StoredRegistry, *names: str, version: int = 1) -> str:
     if names:
         path += "/repositories/" + "/".join(quote(name, safe="") for name in names)
     return path
+
+
+def populate(
+    state: State, *, registries: int, repositories: int, images: int
+) -> list[StoredRegistry]:
+    """Add data in bulk; every image has a tag of its own."""
+    added = [state.add_registry(f"bulk-{number}") for number in range(registries)]
+    for registry in added:
+        for number in range(repositories):
+            repository = state.add_repository(registry, f"bulk/repository-{number:05}")
+            for index in range(images):
+                state.add_image(repository, tags=[f"v{index}"])
+    return added
