@@ -1,12 +1,12 @@
-"""Offset/limit paging. It knows nothing of HTTP: a function that reads one page is given to it."""
+"""Offset/limit paging and reading ahead. Nothing here knows HTTP: reading a page is passed in."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
-import anyio
 from attrs import frozen
 
 from registry_async._display import ResultList, progress_bar
+from registry_async._tasks import Workers, iteration_safe
 from registry_async.errors import UnexpectedResponseError
 
 __all__ = ["AsyncPaginator", "Page"]
@@ -15,8 +15,7 @@ T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE: Final = 100
 
-# How many pages collect() reads at once: enough to hide the way to the service, few enough that
-# the pages that wait for their turn stay small in memory.
+# Pages that collect() reads at once: enough to hide the latency of the service.
 _PAGES_AT_ONCE: Final = 8
 
 
@@ -54,7 +53,7 @@ class PageSource(Generic[T]):
     """How a list is read.
 
     Attributes:
-        read: Read the page at an offset with at most so many items.
+        read: Read the page at an offset with at most this many items; call it by `read_page`.
         key: What makes two items the same: the id, name or digest.
         counts: Whether the service can tell how many items the list has.
         whole: Whether one answer holds the whole list, whatever the offset.
@@ -64,6 +63,15 @@ class PageSource(Generic[T]):
     key: Callable[[T], Hashable]
     counts: bool
     whole: bool = False
+
+
+async def read_page(source: PageSource[T], offset: int, limit: int) -> RawPage[T]:
+    """Read a page, and let nothing that a caller's code raises pass for the end of the list."""
+    try:
+        return await source.read(offset, limit)
+    except StopAsyncIteration as error:
+        ended = error
+    raise iteration_safe(ended)
 
 
 class Walk(Generic[T]):
@@ -113,16 +121,18 @@ class Walk(Generic[T]):
         return Page(tuple(fresh), offset, total)
 
     def _new_items(self, items: list[T]) -> list[T]:
-        key = self._source.key
-        seen = {key for keys in self._previous for key in keys}
+        keys = list(map(self._source.key, items))
+        unique = frozenset(keys)
+        previous = self._previous
+        self._previous = (*previous[-1:], unique)
+        if len(unique) == len(keys) and all(map(unique.isdisjoint, previous)):
+            return items
+        seen = {key for page in previous for key in page}
         fresh: list[T] = []
-        keys: set[Hashable] = set()
-        for item in items:
-            identity = key(item)
-            if identity not in keys and identity not in seen:
+        for item, key in zip(items, keys, strict=True):
+            if key not in seen:
+                seen.add(key)
                 fresh.append(item)
-            keys.add(identity)
-        self._previous = (*self._previous[-1:], frozenset(keys))
         return fresh
 
     def _check_progress(self, size: int, *, repeated: bool) -> None:
@@ -138,6 +148,133 @@ class Walk(Generic[T]):
             )
 
 
+class Room:
+    """Count pages that were asked for and not taken yet, over all lists that share it."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
+class Reading(Generic[T]):
+    """Decide which pages of a list to ask for ahead, and in which order to take them.
+
+    Once a page has told the total and how many items a page really has, all further pages can be
+    asked for at once. They are taken in order, since repeats are found by comparing neighbours.
+
+    Args:
+        source: How the list is read.
+        limit: The items to ask for at once.
+        offset: The items to skip.
+        most: The most items that are wanted; None for all.
+        room: Where its pages are counted while they are under way.
+
+    Attributes:
+        plan: Pages asked for with the same page size belong to one plan. When a page has another
+            size than planned, those asked for after it are useless, and a new plan begins.
+        done: Whether there is nothing more to ask for or to take.
+        whole: Whether the list was read to its end.
+        total: How many items the list has, as its latest page says.
+    """
+
+    def __init__(
+        self,
+        source: PageSource[T],
+        limit: int,
+        *,
+        offset: int = 0,
+        most: int | None = None,
+        room: Room | None = None,
+    ) -> None:
+        self.source = source
+        self.limit = limit if most is None else min(limit, most)
+        self.plan = 0
+        self.done = False
+        self.whole = False
+        self.total: int | None = None
+        self._most = most
+        self._walk = Walk(source, offset)
+        self._next = offset
+        self._step = self.limit
+        self._end = offset
+        self._waiting: dict[int, RawPage[T]] = {}
+        self._in_flight = 0
+        self._room = Room() if room is None else room
+
+    @property
+    def ahead(self) -> int:
+        """How many pages were asked for and not taken yet."""
+        return self._in_flight + len(self._waiting)
+
+    def wants(self) -> bool:
+        """Say whether there is a page to ask for now."""
+        return not self.done and (self._next == self._walk.offset or self._next < self._end)
+
+    def ask(self) -> int:
+        """Return the offset of the page to ask for now."""
+        offset = self._next
+        self._next += self._step
+        self._in_flight += 1
+        self._room.used += 1
+        return offset
+
+    def take(self, offset: int, plan: int, raw: RawPage[T]) -> Iterator[tuple[T, ...]]:
+        """Take a page that came, and give what is new in all pages whose turn it is now.
+
+        Raises:
+            UnexpectedResponseError: The service ignores the offset, or stops before its total.
+        """
+        if plan != self.plan:
+            self._room.used -= 1
+            return
+        self._in_flight -= 1
+        self._waiting[offset] = raw
+        while not self.done and (raw_page := self._waiting.pop(self._walk.offset, None)):
+            self._room.used -= 1
+            planned = self._walk.offset + self._step
+            page = self._walk.feed(raw_page)
+            self.total = page.total
+            items = page.items
+            if self._most is not None:
+                items = items[: self._most]
+                self._most -= len(items)
+            if self._walk.done or self._most == 0:
+                self.whole = self._walk.done
+                self.stop()
+            else:
+                self._end = page.total or 0
+                if self._most is not None:
+                    self._end = min(self._end, self._walk.offset + self._most)
+                if self._walk.offset != planned:
+                    self._replan()
+                    self._step = len(raw_page.items)
+                    self._next = self._walk.offset
+            if items:
+                yield items
+
+    def lose(self, plan: int) -> bool:
+        """Note that a page did not come; say whether it was still of use.
+
+        The pages after it are given up: they cannot be taken without it.
+        """
+        self._room.used -= 1
+        if plan != self.plan:
+            return False
+        self._in_flight -= 1
+        self.stop()
+        return True
+
+    def stop(self) -> None:
+        """Give up all that is still to come."""
+        self.done = True
+        self._replan()
+
+    def _replan(self) -> None:
+        self.plan += 1
+        self._in_flight = 0
+        self._room.used -= len(self._waiting)
+        self._waiting.clear()
+
+
 class _PageIterator(AsyncIterator[Page[T]], Generic[T]):
     """Read page after page. Between two pages it holds nothing that needs closing."""
 
@@ -150,7 +287,7 @@ class _PageIterator(AsyncIterator[Page[T]], Generic[T]):
     async def __anext__(self) -> Page[T]:
         walk = self._walk
         while not walk.done:
-            page = walk.feed(await self._source.read(walk.offset, self._page_size))
+            page = walk.feed(await read_page(self._source, walk.offset, self._page_size))
             # The empty page that marks the end is no page of the list, unless there is no other.
             first, self._begun = not self._begun, True
             if page.items or first:
@@ -161,19 +298,38 @@ class _PageIterator(AsyncIterator[Page[T]], Generic[T]):
 class _ItemIterator(AsyncIterator[T], Generic[T]):
     def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
         self._pages = pages
-        self._items: tuple[T, ...] = ()
-        self._next = 0
+        self._left: Iterator[T] = iter(())
 
     async def __anext__(self) -> T:
-        while self._next >= len(self._items):
-            page = await anext(self._pages)
-            self._items, self._next = page.items, 0
-        item = self._items[self._next]
-        self._next += 1
-        return item
+        while True:
+            for item in self._left:
+                return item
+            self._left = iter((await anext(self._pages)).items)
 
 
-class AsyncPaginator(Generic[T]):
+class OnlyAsync:
+    """Objects that say how they are used where a sync program would try other ways.
+
+    Type checkers do not see these methods: to them the wrong way is an error already.
+    """
+
+    def _instead_of_await(self) -> str:
+        """Say what to do instead of awaiting the object itself."""
+        raise NotImplementedError
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(
+                f"{type(self).__name__} cannot be iterated with 'for': use 'async for', "
+                "or the sync client (RegistryClient)"
+            )
+
+        def __await__(self) -> NoReturn:
+            raise TypeError(f"{type(self).__name__} cannot be awaited: {self._instead_of_await()}")
+
+
+class AsyncPaginator(OnlyAsync, Generic[T]):
     """A list of the service, read page by page as it is iterated.
 
     It sends nothing until it is iterated or asked, and starts anew each time. When the list
@@ -196,13 +352,16 @@ class AsyncPaginator(Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]:
         return _ItemIterator(self.pages())
 
+    def _instead_of_await(self) -> str:
+        return "use 'async for', or await its collect(), first() or count()"
+
     def pages(self) -> AsyncIterator[Page[T]]:
         """Return an iterator over the pages."""
         return _PageIterator(self._source, self._offset, self._page_size)
 
     async def first(self) -> T | None:
         """Return the first item, or None when there is none. It sends one request."""
-        page = await self._source.read(self._offset, 1)
+        page = await read_page(self._source, self._offset, 1)
         items = page.items[self._offset :] if self._source.whole else page.items
         return items[0] if items else None
 
@@ -216,7 +375,7 @@ class AsyncPaginator(Generic[T]):
             ContainerRegistryError: As iteration does.
         """
         if self._source.counts:
-            smallest = await self._source.read(0, 1)
+            smallest = await read_page(self._source, 0, 1)
             if smallest.total is not None and smallest.total >= len(smallest.items):
                 return smallest.total
             if not smallest.items:
@@ -260,49 +419,34 @@ class AsyncPaginator(Generic[T]):
         max_items: int | None,
         report: Callable[..., None] | None,
     ) -> None:
-        walk = Walk(self._source, self._offset)
-        limit = self._page_size if max_items is None else min(self._page_size, max_items)
-        ahead: dict[int, RawPage[T]] = {}
-        while not walk.done and (max_items is None or len(items) < max_items):
-            raw = ahead.pop(walk.offset, None)
-            if raw is None:
-                # Either nothing was read ahead, or the pages came out otherwise than planned:
-                # what was read from other offsets is of no use then.
-                ahead.clear()
-                raw = await self._source.read(walk.offset, limit)
-            page = walk.feed(raw)
-            items.extend(page.items)
-            if report is not None:
-                report(completed=len(items), total=page.total)
-            if not ahead and not walk.done and page.total is not None:
-                end = page.total
-                if max_items is not None:
-                    end = min(end, walk.offset + max_items - len(items))
-                ahead = await self._read_ahead(walk.offset, end, len(raw.items), limit)
-        if max_items is not None:
-            del items[max_items:]
+        source = self._source
+        reading = Reading(source, self._page_size, offset=self._offset, most=max_items)
 
-    async def _read_ahead(
-        self, start: int, end: int, step: int, limit: int
-    ) -> dict[int, RawPage[T]]:
-        """Read the next pages at once, if the service keeps giving as many items as last time."""
-        offsets = range(start, end, step)[:_PAGES_AT_ONCE]
-        pages: dict[int, RawPage[T]] = {}
-        failures: list[Exception] = []
-
-        async def read(offset: int) -> None:
+        async def read_one() -> None:
+            offset, plan = reading.ask(), reading.plan
             try:
-                pages[offset] = await self._source.read(offset, limit)
-            except Exception as error:  # noqa: BLE001 - raised below, without a group around it
-                failures.append(error)
-                group.cancel_scope.cancel()
+                raw = await read_page(source, offset, reading.limit)
+            except Exception:
+                # A page may fail that is of no use any more.
+                if reading.lose(plan):
+                    raise
+                return
+            for new in reading.take(offset, plan, raw):
+                items.extend(new)
+            if report is not None:
+                report(completed=len(items), total=reading.total)
 
-        async with anyio.create_task_group() as group:
-            for offset in offsets:
-                group.start_soon(read, offset)
-        if failures:
-            raise failures[0]
-        return pages
+        async def work() -> None:
+            while reading.wants():
+                await read_one()
+
+        # The first page tells how many there are. Most lists have no other.
+        await read_one()
+        workers = Workers()
+        for _ in range(_PAGES_AT_ONCE):
+            if reading.wants():
+                workers.start(work)
+        await workers.wait()
 
 
 def page_source(paginator: AsyncPaginator[T]) -> PageSource[T]:

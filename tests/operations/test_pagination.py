@@ -540,3 +540,123 @@ async def test_a_page_of_the_wrong_form_is_an_error(problem: object) -> None:
         for reader in READERS.values():
             with pytest.raises(UnexpectedResponseError):
                 await reader(client.images.list("r", "p"))
+
+
+# -- what the caller's own code raises, and what is no way to read a list
+
+
+class EndingCredentials:
+    """Credentials that run out of what they iterate, after giving so many tokens."""
+
+    def __init__(self, error: BaseException, tokens: int = 0) -> None:
+        self._error = error
+        self._left = tokens
+
+    async def get_token(self, session: object) -> str:
+        if self._left == 0:
+            raise self._error
+        self._left -= 1
+        return "t"
+
+    def invalidate(self, token: str) -> None:
+        """Keep it."""
+
+
+WAYS: Final[dict[str, Callable[[AsyncRegistryClient], Any]]] = {
+    "items": lambda client: by_item(client.images.list("r", "p", page_size=10)),
+    "pages": lambda client: by_page(client.images.list("r", "p", page_size=10)),
+    "collect": lambda client: by_collect(client.images.list("r", "p", page_size=10)),
+    "first": lambda client: client.images.list("r", "p").first(),
+    "count": lambda client: client.images.list("r", "p").count(),
+    "get_by_name": lambda client: client.registries.get_by_name("one"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", WAYS)
+async def test_credentials_that_run_out_of_tokens_do_not_end_a_list(way: str) -> None:
+    for tokens in (0, 3) if way in READERS else (0,):
+        async with (
+            FaultServer(handler=distinct_pages) as server,
+            AsyncRegistryClient(
+                EndingCredentials(StopAsyncIteration(), tokens), base_url=server.base_url
+            ) as client,
+        ):
+            with pytest.raises(RuntimeError, match="StopAsyncIteration") as caught:
+                await WAYS[way](client)
+            assert isinstance(caught.value.__cause__, StopAsyncIteration)
+
+
+def distinct_pages(request: SeenRequest) -> Behaviour:
+    start = int(request.query.rpartition("=")[2])
+    images = [{"digest": f"sha256:{n}"} for n in range(start, start + 10)]
+    return Reply.json({"images": images, "totalCount": 1000})
+
+
+class StopEverything(BaseException):
+    """Not an Exception."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, StopEverything])
+async def test_whatever_is_raised_while_pages_are_read_ahead_reaches_the_caller(
+    error: type[BaseException],
+) -> None:
+    async with FaultServer(handler=distinct_pages) as server:
+        credentials = EndingCredentials(error(), tokens=4)
+        async with AsyncRegistryClient(credentials, base_url=server.base_url) as client:
+            with pytest.raises(error):
+                await client.images.list("r", "p", page_size=10).collect()
+            tasks = {str(task.get_coro()) for task in asyncio.all_tasks()}
+            assert not any("Workers" in task for task in tasks)
+
+
+@pytest.mark.anyio
+async def test_a_list_says_how_it_is_read() -> None:
+    async with AsyncRegistryClient(token="t") as client:
+        registries: Any = client.registries.list()
+        with pytest.raises(TypeError, match="'async for'"):
+            list(registries)
+        with pytest.raises(TypeError, match=r"cannot be awaited.*collect\(\)"):
+            await registries
+
+
+@pytest.mark.anyio
+async def test_reading_ahead_does_not_wait_for_the_slowest_of_eight_pages() -> None:
+    async with serving(300, Paging(cap=10)) as (server, registry, client):
+        late = asyncio.Event()
+
+        async def hold(request: SeenRequest) -> None:
+            if request.query.endswith("offset=10"):
+                await late.wait()
+            elif server.count("GET") >= 29:
+                late.set()
+
+        server.on_request = hold
+        async with asyncio.timeout(30):
+            assert await by_collect(client.images.list(registry.id, "p")) == digests(300)
+        assert server.count("GET") == 30
+
+
+@pytest.mark.anyio
+async def test_cancelling_a_collection_ends_its_requests() -> None:
+    async with serving(300, Paging(cap=10)) as (server, registry, client):
+        held = asyncio.Event()
+
+        async def hold(request: SeenRequest) -> None:
+            if "offset=0" not in request.query:
+                if server.in_flight == 8:
+                    held.set()
+                await asyncio.Event().wait()
+
+        server.on_request = hold
+        before = asyncio.all_tasks()
+        reading = asyncio.create_task(client.images.list(registry.id, "p").collect())
+        async with asyncio.timeout(30):
+            await held.wait()
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        begun = {str(task.get_coro()) for task in asyncio.all_tasks() - before}
+        assert [coroutine for coroutine in begun if "RequestHandler" not in coroutine] == []
+        server.on_request = None
