@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from registry_async._clock import Clock, SystemClock
 from registry_async._pagination import AsyncPaginator, Page
 from registry_async._report import (
     ImageSummary,
@@ -74,7 +75,7 @@ from registry_async.models import (
     TokenTtl,
     TokenV1,
 )
-from registry_async.retry import Clock, RetryPolicy, SystemClock
+from registry_async.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from registry_async.sync import Paginator, RegistryClient, Scan

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Self, TypeVar, cast
 import anyio
 from attrs import define, evolve, field, frozen
 
+from registry_async._clock import Clock, SystemClock
 from registry_async._display import progress_bar
 from registry_async._pagination import (
     AsyncPaginator,
@@ -43,7 +44,6 @@ from registry_async.errors import (
     UnexpectedResponseError,
 )
 from registry_async.models import Image, Registry, Repository
-from registry_async.retry import Clock, SystemClock
 
 if TYPE_CHECKING:
     from registry_async._transport import Transport

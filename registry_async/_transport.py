@@ -17,6 +17,7 @@ from aiohttp.connector import Connection
 from attrs import evolve, field, frozen
 from yarl import URL
 
+from registry_async._clock import Clock
 from registry_async._failures import api_error
 from registry_async._paths import is_loopback, normalize_base_url
 from registry_async._secrets import REDACTED, Secret, SecretBytes, scrub
@@ -36,12 +37,12 @@ from registry_async.errors import (
     UnexpectedResponseError,
 )
 from registry_async.retry import (
-    Clock,
+    Attempts,
     Delivery,
     Outcome,
     RetryBudget,
     RetryPolicy,
-    answer_was_lost,
+    SendingGate,
     parse_retry_after,
 )
 
@@ -399,6 +400,7 @@ class Transport:
         clock: Where time comes from.
         agent: The User-Agent header.
         max_response_size: The most bytes of an answer's body, once it is decompressed.
+        gate: Who else decides when a request goes out, if anybody does.
     """
 
     base_url: str | None
@@ -409,6 +411,7 @@ class Transport:
     clock: Clock
     agent: str
     max_response_size: int
+    gate: SendingGate | None = None
 
     def with_options(
         self, timeout: float | aiohttp.ClientTimeout | None, retry: RetryPolicy | None
@@ -511,26 +514,15 @@ class Transport:
         clock, budget = self.clock, self.connections.budget
         started = clock.monotonic()
         budget.record_request(started)
-        attempt, renewed = 1, False
+        attempts = Attempts(self.retry, request.repeatable_as, delivery, started)
         while True:
-            async with local.places:
-                if attempt == 1:
-                    # Waiting for a place is not the service's slowness.
-                    started = clock.monotonic()
-                if attempt > 1 and self._out_of_time(started):
-                    # Waiting for the place, or for a token, took what time was left.
-                    raise RequestTimeoutError(
-                        "no time left to send it again", request.method, request.shown
-                    )
-                result = await self._attempt(local, request, token, attempt, started)
+            result = await self._attempt_in_turn(local, request, token, attempts)
             if isinstance(result, _Answer):
                 if 200 <= result.status < 300:
                     return result
-                gone = result.status == 404 and request.method == "DELETE"
-                if gone and delivery.may_have_happened:
+                if attempts.succeeded(result.status):
                     return evolve(result, status=204, body=b"")
-                if result.status == 401 and token is not None and not renewed:
-                    renewed = True
+                if token is not None and attempts.wants_new_token(result.status):
                     refused = token
                     token = await self._renew(local, refused)
                     # A new login is worth another try even where Keystone repeats itself.
@@ -543,28 +535,42 @@ class Transport:
                 retry_after, outcome, error = None, result.outcome, result.error
             if outcome is None:
                 raise error
-            delivery.may_have_happened = delivery.may_have_happened or answer_was_lost(outcome)
-            delay = self.retry.delay(
-                request.repeatable_as,
-                outcome,
-                attempt=attempt,
-                elapsed=clock.monotonic() - started,
-                chance=clock.random(),
-                retry_after=retry_after,
-            )
-            if delay is None or not budget.take(clock.monotonic()):
+            now = clock.monotonic()
+            if self.gate is not None and retry_after:
+                self.gate.pause(now, min(retry_after, self.retry.max_delay))
+            delay = attempts.pause(outcome, now=now, chance=clock.random(), retry_after=retry_after)
+            if delay is None or not budget.take(now):
                 raise error
             # What was not raised must not keep its frames alive while we wait.
             del error, result
             await clock.sleep(delay)
-            attempt += 1
+            attempts.number += 1
             if token is not None:
                 # A token may have aged while we waited.
                 token, _ = await self._authorize(local)
 
-    def _out_of_time(self, started: float) -> bool:
-        total = self.retry.total_timeout
-        return total is not None and self.clock.monotonic() - started >= total
+    async def _attempt_in_turn(
+        self, local: _Local, request: _Request, token: Secret | None, attempts: Attempts
+    ) -> _Answer | _Failure:
+        """Make an attempt once there is a place in the pool and the gate lets it through."""
+        clock = self.clock
+        while True:
+            async with local.places:
+                now = clock.monotonic()
+                wait = 0.0 if self.gate is None else self.gate.take(now)
+                if wait <= 0:
+                    if attempts.number == 1:
+                        # Waiting for a place is not the service's slowness.
+                        attempts.started = now
+                    if attempts.out_of_time(now):
+                        # Waiting for the place, or for a token, took what time was left.
+                        raise RequestTimeoutError(
+                            "no time left to send it again", request.method, request.shown
+                        )
+                    return await self._attempt(
+                        local, request, token, attempts.number, attempts.started
+                    )
+            await clock.sleep(wait)
 
     async def _renew(self, local: _Local, refused: Secret) -> Secret:
         self.credentials.invalidate(refused)

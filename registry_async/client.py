@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, overload
 
+from registry_async._clock import Clock, SystemClock
 from registry_async._converter import encode_body
 from registry_async._pagination import DEFAULT_PAGE_SIZE, check_count
 from registry_async._paths import (
@@ -45,7 +46,7 @@ from registry_async.credentials import (
     credentials_from_env,
 )
 from registry_async.errors import ConfigurationError, UnexpectedResponseError
-from registry_async.retry import Clock, RetryPolicy, SystemClock
+from registry_async.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig

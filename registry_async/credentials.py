@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import anyio
 from attrs import evolve, field, frozen
 
+from registry_async._clock import Clock, SystemClock
 from registry_async._failures import api_error
 from registry_async._paths import check_text, normalize_base_url
 from registry_async._secrets import Secret, SecretBytes, hide
@@ -24,7 +25,6 @@ from registry_async.errors import (
     RequestTimeoutError,
     UnexpectedResponseError,
 )
-from registry_async.retry import Clock, SystemClock
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

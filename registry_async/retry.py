@@ -1,4 +1,13 @@
-"""When a request is asked again. Decisions only: nothing here sends, sleeps or reads a clock."""
+"""Whether something is asked again, and after how long. Decisions only.
+
+Nothing here sends, sleeps or reads a clock, so each decision is a plain call. Whoever repeats
+something asks here:
+
+- `RetryPolicy` and `Attempts`: one request, by the transport;
+- `CollectionPatience`: an operation that a running garbage collection refuses, by the operations;
+- `RateLimitPatience`: a page whose request was refused with 429 to the end, by scans;
+- `SendingGate`: when any request of a client may go out, which a scan decides for all of them.
+"""
 
 import math
 from collections import deque
@@ -6,12 +15,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from random import Random
-from time import monotonic, time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from attrs import define, field, frozen
 from attrs.validators import optional
+
+from registry_async._clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -19,54 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "RetryPolicy", "SystemClock"]
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_UNAUTHORIZED: Final = 401
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
 _RATE_LIMITED: Final = 429
+# While a collection runs, the service refuses deletes with 409, and at times with these.
+_COLLECTION_FAILURES: Final = frozenset({500, 503})
 # Answers of a gateway that has lost touch with the service: the request may have been carried out.
 _ANSWER_LOST: Final = frozenset({502, 504})
-
-
-class Clock(Protocol):
-    """Where the client takes time and chance from; tests give it one of their own."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        ...
-
-    def time(self) -> float:
-        """Return the Unix time in seconds."""
-        ...
-
-    def random(self) -> float:
-        """Return a number from 0 to 1."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after that many seconds."""
-        ...
-
-
-class SystemClock:
-    """The time of this machine, and chance of its own."""
-
-    def __init__(self) -> None:
-        self._random = Random()
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return monotonic()
-
-    def time(self) -> float:
-        """Return the Unix time in seconds."""
-        return time()
-
-    def random(self) -> float:
-        """Return a number from 0 to 1."""
-        return self._random.random()
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after that many seconds."""
-        import anyio
-
-        await anyio.sleep(seconds)
 
 
 class Outcome(Enum):
@@ -185,6 +154,159 @@ class Delivery:
 def answer_was_lost(outcome: Outcome | int) -> bool:
     """Say whether the service may have carried out a request that ended so."""
     return outcome is Outcome.LOST or outcome in _ANSWER_LOST
+
+
+@define
+class Attempts:
+    """The attempts of one request: how many there were, and whether another one follows.
+
+    Attributes:
+        policy: The rules.
+        method: The method by whose rules the request is repeated.
+        delivery: What is known of the change that the request asks for.
+        started: When the first attempt was sent, in seconds of the monotonic clock.
+        number: The attempt that is made now; the first is 1.
+        renewed: Whether a new token was asked for.
+    """
+
+    policy: RetryPolicy
+    method: str
+    delivery: Delivery
+    started: float
+    number: int = 1
+    renewed: bool = False
+
+    def out_of_time(self, now: float) -> bool:
+        """Say whether the time for all attempts is up, so that no further one begins."""
+        total = self.policy.total_timeout
+        return self.number > 1 and total is not None and now - self.started >= total
+
+    def succeeded(self, status: int) -> bool:
+        """Say whether an answer means that what was asked for has been done.
+
+        That holds for a DELETE that finds nothing, once an answer to it was lost.
+        """
+        gone = status == _NOT_FOUND and self.method == "DELETE"
+        return 200 <= status < 300 or (gone and self.delivery.may_have_happened)
+
+    def wants_new_token(self, status: int) -> bool:
+        """Say whether a new token is to be tried, which is done once; it counts as tried then."""
+        if status != _UNAUTHORIZED or self.renewed:
+            return False
+        self.renewed = True
+        return True
+
+    def pause(
+        self, outcome: Outcome | int, *, now: float, chance: float, retry_after: float | None
+    ) -> float | None:
+        """Return the seconds before the next attempt, or None if this one was the last.
+
+        Args:
+            outcome: How this attempt ended.
+            now: The time, in seconds of the monotonic clock.
+            chance: A number from 0 to 1 that spreads the waits.
+            retry_after: The seconds that the service asked to wait, if it did.
+        """
+        if answer_was_lost(outcome):
+            self.delivery.may_have_happened = True
+        return self.policy.delay(
+            self.method,
+            outcome,
+            attempt=self.number,
+            elapsed=now - self.started,
+            chance=chance,
+            retry_after=retry_after,
+        )
+
+
+@define
+class CollectionPatience:
+    """Whether an operation waits until a running garbage collection no longer refuses it.
+
+    After a refusal, ask `worth_a_look`; if it is, look at the registry and ask `waits`.
+
+    Attributes:
+        repeatable: Whether the operation may be sent again after an answer that leaves open
+            whether it was carried out: a DELETE, or a cleanup that names digests only.
+    """
+
+    repeatable: bool
+    _collecting: bool = False
+
+    def worth_a_look(self, status: int) -> bool:
+        """Say whether a running collection can be the reason of such a refusal."""
+        return status == _CONFLICT or (self.repeatable and status in _COLLECTION_FAILURES)
+
+    def waits(self, status: int, message: str, *, collecting: bool | None) -> bool:
+        """Say whether to wait and send the operation again.
+
+        Args:
+            status: The HTTP status of the refusal.
+            message: The service's own words.
+            collecting: Whether the registry was seen collecting after the refusal; None where
+                the look failed and tells nothing.
+        """
+        conflict = status == _CONFLICT
+        if collecting is None:
+            # The refusal itself says more than a look that failed.
+            collecting = conflict
+        # A collection may end between the refusal and the look: that refusal is still its own.
+        ended = conflict and (self._collecting or "garbage" in message.lower())
+        self._collecting = collecting
+        return collecting or ended
+
+
+@define
+class RateLimitPatience:
+    """Whether a page is asked for again after its request was refused with 429 to the end.
+
+    A page has one of these. As long as other pages of the same client get through, this one
+    will, too; so only refusals in a row without any success count.
+    """
+
+    TRIES: ClassVar[int] = 3
+    DEFAULT_PAUSE: ClassVar[float] = 1.0
+    LONGEST_PAUSE: ClassVar[float] = 30.0
+
+    _refusals: int = 0
+
+    def pause(self, retry_after: float | None, *, others_succeeded: bool) -> float | None:
+        """Return the seconds for which the client is left alone, or None to give the page up.
+
+        Args:
+            retry_after: The seconds that the service asked to wait, if it did.
+            others_succeeded: Whether the client got any other page since this one was asked for.
+        """
+        self._refusals = 0 if others_succeeded else self._refusals + 1
+        if self._refusals >= self.TRIES:
+            return None
+        return min(retry_after or self.DEFAULT_PAUSE, self.LONGEST_PAUSE)
+
+
+class SendingGate(Protocol):
+    """When the requests of a client may go out, whatever asks for them: a scan's pace.
+
+    The transport asks right before each attempt, repeats and logins included, when it holds a
+    place in the pool. It gives the place back while it waits, and asks again afterwards, so that
+    a pause that began meanwhile holds for requests that were already waiting.
+    """
+
+    def take(self, now: float) -> float:
+        """Take a turn and return 0, or return the seconds after which to ask again.
+
+        Args:
+            now: The time, in seconds of the monotonic clock.
+        """
+        ...
+
+    def pause(self, now: float, seconds: float) -> None:
+        """Note that the service asked with ``Retry-After`` to be left alone.
+
+        Args:
+            now: The time, in seconds of the monotonic clock.
+            seconds: For how long, at most the policy's ``max_delay``.
+        """
+        ...
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, overload
 
 from registry_async import client
+from registry_async._clock import Clock
 from registry_async._display import ResultList
 from registry_async._pagination import DEFAULT_PAGE_SIZE, Page
 from registry_async._paths import QueryValue
@@ -66,7 +67,7 @@ from registry_async.models import (
     TokenTtl,
     TokenV1,
 )
-from registry_async.retry import Clock, RetryPolicy
+from registry_async.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig

@@ -50,7 +50,9 @@ RANKS: Final = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for na
 # The sandbox stands for the service: what it shared with the client, both could get wrong.
 SANDBOX_MAY_IMPORT: Final = frozenset({"models", "errors"})
 SENDER: Final = "_transport"
-DECIDES_WITHOUT_IO: Final = frozenset({"retry", "_paths", "models", "errors", "_converter"})
+DECIDES_WITHOUT_IO: Final = frozenset(
+    {"retry", "_clock", "_paths", "models", "errors", "_converter"}
+)
 DOES_IO: Final = frozenset({"aiohttp", "asyncio", "http", "requests", "select", "socket", "ssl"})
 KNOWS_NOTHING_OF_HTTP: Final = frozenset({"_pagination"})
 ABOUT_HTTP: Final = frozenset({"_transport", "credentials", "retry", "_paths", "_failures"})

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_async import RetryPolicy, SystemClock
-from registry_async.retry import Outcome, RetryBudget, answer_was_lost, parse_retry_after
+from registry_async.retry import (
+    Attempts,
+    CollectionPatience,
+    Delivery,
+    Outcome,
+    RateLimitPatience,
+    RetryBudget,
+    answer_was_lost,
+    parse_retry_after,
+)
 from tests.support.faults import retry_after_forms
 
 NOW: Final = 1_800_000_000.0
@@ -279,3 +288,103 @@ async def test_the_system_clock_is_one() -> None:
     assert clock.monotonic() >= before
     assert 0 <= clock.random() <= 1
     assert clock.time() > 1_700_000_000
+
+
+# -- one request
+
+
+def attempts(method: str = "DELETE", policy: RetryPolicy | None = None) -> Attempts:
+    return Attempts(policy or RetryPolicy(), method, Delivery(), started=10.0)
+
+
+def test_a_delete_that_finds_nothing_has_succeeded_once_an_answer_was_lost() -> None:
+    course = attempts()
+    assert course.succeeded(204)
+    assert not course.succeeded(404)
+    assert course.pause(503, now=10, chance=1, retry_after=None) is not None
+    assert not course.succeeded(404)
+    assert course.pause(Outcome.LOST, now=10, chance=1, retry_after=None) is not None
+    assert course.succeeded(404)
+    assert not course.succeeded(400)
+
+
+def test_a_get_that_finds_nothing_has_not_succeeded() -> None:
+    course = attempts("GET")
+    course.pause(Outcome.LOST, now=10, chance=1, retry_after=None)
+    assert not course.succeeded(404)
+
+
+def test_a_new_token_is_tried_once() -> None:
+    course = attempts()
+    assert not course.wants_new_token(403)
+    assert [course.wants_new_token(401) for _ in range(3)] == [True, False, False]
+
+
+def test_the_first_attempt_is_never_too_late() -> None:
+    course = attempts(policy=RetryPolicy(total_timeout=5))
+    assert not course.out_of_time(100)
+    course.number = 2
+    assert [course.out_of_time(now) for now in (10, 14.9, 15)] == [False, False, True]
+
+
+# -- operations that a garbage collection refuses
+
+
+@pytest.mark.parametrize(
+    ("status", "repeatable", "looked_at"),
+    [
+        (409, False, True),
+        (409, True, True),
+        (500, True, True),
+        (503, True, True),
+        (500, False, False),
+        (503, False, False),
+        (502, True, False),
+        (404, True, False),
+    ],
+)
+def test_what_a_collection_may_have_refused(status: int, repeatable: bool, looked_at: bool) -> None:
+    assert CollectionPatience(repeatable).worth_a_look(status) is looked_at
+
+
+@pytest.mark.parametrize("status", [409, 500, 503])
+def test_a_collection_that_runs_is_waited_out(status: int) -> None:
+    assert CollectionPatience(True).waits(status, "busy", collecting=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "collecting", "waits"),
+    [
+        (409, "busy", False, False),
+        (409, "Garbage collection is running", False, True),
+        (409, "busy", None, True),
+        (500, "garbage", False, False),
+        (503, "busy", None, False),
+    ],
+)
+def test_what_a_refusal_without_a_collection_means(
+    status: int, message: str, collecting: bool | None, waits: bool
+) -> None:
+    assert CollectionPatience(True).waits(status, message, collecting=collecting) is waits
+
+
+def test_a_collection_may_end_between_refusal_and_look() -> None:
+    patience = CollectionPatience(True)
+    assert patience.waits(409, "busy", collecting=True)
+    assert patience.waits(409, "busy", collecting=False)
+    assert not patience.waits(409, "busy", collecting=False)
+
+
+# -- pages that are refused for being too many
+
+
+def test_a_page_that_is_refused_three_times_in_a_row_is_given_up() -> None:
+    patience = RateLimitPatience()
+    assert [patience.pause(7, others_succeeded=False) for _ in range(3)] == [7, 7, None]
+
+
+def test_a_page_is_not_given_up_while_others_get_through() -> None:
+    patience = RateLimitPatience()
+    for _ in range(5):
+        assert patience.pause(None, others_succeeded=False) == 1
+        assert patience.pause(1000, others_succeeded=True) == 30
