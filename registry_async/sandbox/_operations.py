@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from registry_async.sandbox._actions import Removal
+from registry_async.sandbox._garbage import measure
 from registry_async.sandbox._model import StoredImage, StoredRegistry, StoredRepository
-from registry_async.sandbox._requests import Answer, Call
-from registry_async.sandbox._state import Removal
+from registry_async.sandbox._requests import Answer, Call, Page
 from registry_async.sandbox._times import format_time
 
 _RegistryKey = Callable[[StoredRegistry], Any]
@@ -29,8 +30,9 @@ def _or_null(items: Sequence[Any]) -> Sequence[Any] | None:
 
 
 def _bare_array(call: Call, items: Sequence[Any]) -> Answer:
-    # v1 answers 204 where v2 would answer with an empty page; the Go client cannot read that.
-    return Answer(200, list(items)) if items or call.go_dialect else Answer(204)
+    # v1 answers 204 where v2 would answer with an empty page; the reference does not know of it.
+    whole = items or call.settings.dialect == "reference"
+    return Answer(200, list(items)) if whole else Answer(204)
 
 
 # Registries
@@ -66,7 +68,7 @@ def _matching_registries(call: Call) -> list[StoredRegistry]:
 
 def list_registries_v1(call: Call) -> Answer:
     """Answer with a bare array of registries, or with 204."""
-    found = call.page().of(_matching_registries(call))
+    found = call.page_v1().of(_matching_registries(call))
     return _bare_array(call, [_registry_v1(registry) for registry in found])
 
 
@@ -79,7 +81,7 @@ def list_registries(call: Call) -> Answer:
 
 def create_registry(call: Call) -> Answer:
     """Answer with the registry, which is CREATING however short that lasts."""
-    registry = call.state.create_registry(call.body().text("name"))
+    registry = call.actions.create_registry(call.body().text("name"))
     return Answer(201, _registry_v1(registry))
 
 
@@ -90,7 +92,7 @@ def get_registry(call: Call) -> Answer:
 
 def delete_registry(call: Call) -> Answer:
     """Begin the deletion."""
-    call.state.delete_registry(call.path["registry_id"])
+    call.actions.delete_registry(call.path["registry_id"])
     return Answer(204)
 
 
@@ -106,13 +108,13 @@ def list_clusters(call: Call) -> Answer:
 def start_garbage_collection(call: Call) -> Answer:
     """Begin a garbage collection."""
     untagged = call.query.boolean("delete-untagged")
-    call.state.start_collection(call.path["registry_id"], untagged=untagged)
+    call.actions.start_collection(call.path["registry_id"], untagged=untagged)
     return Answer(201)
 
 
 def get_garbage_size(call: Call) -> Answer:
     """Answer with what a collection would free."""
-    garbage = call.state.garbage(call.state.registry(call.path["registry_id"]))
+    garbage = measure(call.state.registry(call.path["registry_id"]), call.state.clock())
     return Answer(
         200,
         {
@@ -139,14 +141,21 @@ def _find_repository(call: Call) -> StoredRepository:
     return call.state.repository(call.path["registry_id"], call.path["repository"])
 
 
-def _matching_repositories(call: Call) -> tuple[list[StoredRepository], list[object], int]:
+def _listed_repositories(call: Call) -> list[StoredRepository]:
+    # What is pushed to the root of a registry has no repository, and is out of this API's reach.
+    held = call.state.registry(call.path["registry_id"]).repositories
+    return [repository for name, repository in held.items() if name]
+
+
+def _matching_repositories(
+    call: Call, page: Page
+) -> tuple[list[StoredRepository], list[object], int]:
     """Give all matches, the page of them as JSON, and the size of the whole registry."""
-    page = call.page()
     field = call.query.choice("sort_field", *_REPOSITORY_KEYS, default="name")
     descending = call.query.descending()
     short = call.query.boolean("short")
     search = call.query.text("search")
-    held = call.state.registry(call.path["registry_id"]).repositories.values()
+    held = _listed_repositories(call)
     found = [repository for repository in held if search in repository.name]
     # Short output is sorted by name, whatever is asked for.
     found.sort(key=_REPOSITORY_KEYS["name" if short else field], reverse=descending)
@@ -163,12 +172,12 @@ def _matching_repositories(call: Call) -> tuple[list[StoredRepository], list[obj
 
 def list_repositories_v1(call: Call) -> Answer:
     """Answer with a bare array of repositories or their names, or with 204."""
-    return _bare_array(call, _matching_repositories(call)[1])
+    return _bare_array(call, _matching_repositories(call, call.page_v1())[1])
 
 
 def list_repositories(call: Call) -> Answer:
     """Answer with a page of repositories or their names."""
-    found, items, total = _matching_repositories(call)
+    found, items, total = _matching_repositories(call, call.page())
     return Answer(
         200,
         {"filteredCount": len(found), "repositories": _or_null(items), "totalCount": total},
@@ -182,7 +191,7 @@ def get_repository(call: Call) -> Answer:
 
 def delete_repository(call: Call) -> Answer:
     """Delete the repository."""
-    call.state.delete_repository(call.path["registry_id"], call.path["repository"])
+    call.actions.delete_repository(call.path["registry_id"], call.path["repository"])
     return Answer(204)
 
 
@@ -194,7 +203,7 @@ def _removal(removal: Removal) -> dict[str, object]:
 def clean_up_repository(call: Call) -> Answer:
     """Remove images and tags in bulk, and tell what went and what did not."""
     body = call.body()
-    deleted, failed = call.state.clean_up(
+    deleted, failed = call.actions.clean_up(
         call.path["registry_id"],
         call.path["repository"],
         digests=body.texts("digests"),
@@ -222,7 +231,7 @@ def _layers(image: StoredImage) -> list[dict[str, object]]:
     return [{"digest": layer.digest, "size": layer.size} for layer in image.layers]
 
 
-def _image(image: StoredImage) -> dict[str, object]:
+def _image(image: StoredImage, tags: Sequence[str]) -> dict[str, object]:
     return {
         "architecture": image.architecture,
         "createdAt": format_time(image.created_at),
@@ -231,27 +240,48 @@ def _image(image: StoredImage) -> dict[str, object]:
         "mediaType": image.media_type,
         "os": image.os,
         "size": image.size,
-        "tags": _or_null(image.tags),
+        "tags": _or_null(tags),
     }
+
+
+def _hidden_tags(call: Call, repository: StoredRepository) -> set[str]:
+    """Choose the tags that the list of images lacks: those of indexes first, then by name."""
+    if not call.settings.hides_tags:
+        return set()
+    tags = sorted(repository.tags, key=lambda tag: (not repository.tags[tag].references, tag))
+    return set(tags[: call.settings.hides_tags])
+
+
+def _listed_images(call: Call) -> list[tuple[StoredImage, list[str]]]:
+    """Give the images that the list shows, each with the tags that it shows.
+
+    An index all of whose tags are hidden is not shown at all.
+    """
+    repository = _find_repository(call)
+    hidden = _hidden_tags(call, repository)
+    return [
+        (image, [tag for tag in image.tags if tag not in hidden])
+        for image in repository.images.values()
+        if not (image.references and image.tags and hidden.issuperset(image.tags))
+    ]
 
 
 def list_images_v1(call: Call) -> Answer:
     """Answer with all images in one array, or with 204; there is no paging."""
-    images = _find_repository(call).images.values()
-    return _bare_array(call, [_image(image) for image in images])
+    return _bare_array(call, [_image(image, tags) for image, tags in _listed_images(call)])
 
 
 def list_images(call: Call) -> Answer:
     """Answer with a page of images; the search looks at tags and digests."""
     page = call.page()
     search = call.query.text("search")
-    held = list(_find_repository(call).images.values())
+    held = _listed_images(call)
     found = [
-        image
-        for image in held
-        if search in image.digest or any(search in tag for tag in image.tags)
+        (image, tags)
+        for image, tags in held
+        if search in image.digest or any(search in tag for tag in tags)
     ]
-    items = [_image(image) for image in page.of(found)]
+    items = [_image(image, tags) for image, tags in page.of(found)]
     return Answer(
         200,
         {"filteredCount": len(found), "images": _or_null(items), "totalCount": len(held)},
@@ -259,14 +289,20 @@ def list_images(call: Call) -> Answer:
 
 
 def list_layers(call: Call) -> Answer:
-    """Answer with the image and its layers."""
-    image = call.state.image(_find_repository(call), call.path["reference"])
-    return Answer(200, _layers(image) if call.go_dialect else _image(image))
+    """Answer with the image and its layers; with none for a tag that the list lacks."""
+    repository = _find_repository(call)
+    reference = call.path["reference"]
+    image = call.state.image(repository, reference)
+    hidden = reference in _hidden_tags(call, repository)
+    layers = [] if hidden else _layers(image)
+    if call.go_dialect:
+        return Answer(200, layers)
+    return Answer(200, {**_image(image, image.tags), "layers": _or_null(layers)})
 
 
 def delete_manifest(call: Call) -> Answer:
     """Delete the image."""
-    call.state.delete_image(
+    call.actions.delete_image(
         call.path["registry_id"], call.path["repository"], call.path["reference"]
     )
     return Answer(204)

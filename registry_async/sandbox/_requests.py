@@ -2,12 +2,14 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qsl
 
 from attrs import frozen
 
+from registry_async.sandbox._actions import Actions
 from registry_async.sandbox._refusals import bad_request
 from registry_async.sandbox._state import State
 
@@ -81,9 +83,14 @@ class Query:
         """Read any text; absent is empty."""
         return self.values.get(name, "")
 
-    def page(self, max_limit: int | None) -> Page:
-        """Read `limit` and `offset`, and cap the limit as the server does."""
-        limit = self.integer("limit", default=_DEFAULT_LIMIT, minimum=1)
+    def page(self, *, default: int | None, max_limit: int | None) -> Page:
+        """Read `limit` and `offset`, and cap the limit as the server does.
+
+        Args:
+            default: The limit where none is given; None for all there is.
+            max_limit: The cap; None for none.
+        """
+        limit = self.integer("limit", default=default or sys.maxsize, minimum=1)
         offset = self.integer("offset", default=0, minimum=0)
         return Page(offset, limit if max_limit is None else min(limit, max_limit))
 
@@ -93,7 +100,9 @@ class Query:
 
 
 class Fields:
-    """Read the members of a JSON object, whose types the contract fixes.
+    """Read the members of a JSON object, whose types the contract fixes, as Go reads them.
+
+    A member that is null is unset.
 
     Args:
         members: The object.
@@ -101,7 +110,7 @@ class Fields:
     """
 
     def __init__(self, members: dict[str, object], path: str = "") -> None:
-        self._members = members
+        self._members = {name: value for name, value in members.items() if value is not None}
         self._path = path
 
     def __contains__(self, name: str) -> bool:
@@ -117,11 +126,9 @@ class Fields:
         value = self._required(name)
         return value if isinstance(value, bool) else self._refuse(name, "a boolean")
 
-    def texts(self, name: str, *, nullable: bool = False) -> list[str]:
+    def texts(self, name: str) -> list[str]:
         """Read an array of strings; absent is empty."""
         value = self._members.get(name, [])
-        if value is None and nullable:
-            return []
         if not isinstance(value, list):
             self._refuse(name, "an array of strings")
         items = cast(list[object], value)
@@ -154,14 +161,18 @@ class Settings:
         short_form: What a list with `short=true` holds: bare `string`s, or an `object` each that
             has only a name.
         dialect: How layers and empty v1 lists are answered, and expirations read. `reference`
-            follows the API reference: an image with its layers, 204, `expiration` around the
-            fields. `go` follows the provider's Go client: a bare array of layers, an empty array,
-            and the fields without the wrapper are taken too. `auto` speaks `go` to that client
-            alone, by its User-Agent.
+            follows the API reference: an image with its layers, an empty array, `expiration`
+            around the fields. `go` follows the provider's Go client: a bare array of layers, and
+            the fields without the wrapper are taken too. `auto` speaks `go` to that client alone,
+            by its User-Agent. Other than in the reference, an empty v1 list is 204.
+        hides_tags: How many tags of each repository the list of images lacks.
+        v1_unpaged: Whether a v1 list without `limit` gives everything, rather than ten items.
     """
 
     short_form: Literal["string", "object"] = "string"
     dialect: Literal["auto", "reference", "go"] = "auto"
+    hides_tags: int = 0
+    v1_unpaged: bool = False
 
 
 @frozen
@@ -169,16 +180,23 @@ class Call:
     """Hold all that an operation is given."""
 
     state: State
+    actions: Actions
     path: Mapping[str, str]
     query: Query
     content: bytes
     settings: Settings
     max_limit: int | None
     go_dialect: bool
+    registry_host: str
 
     def page(self) -> Page:
-        """Read which page is wanted."""
-        return self.query.page(self.max_limit)
+        """Read which page of a v2 list is wanted."""
+        return self.query.page(default=_DEFAULT_LIMIT, max_limit=self.max_limit)
+
+    def page_v1(self) -> Page:
+        """Read which page of a v1 list is wanted."""
+        default = None if self.settings.v1_unpaged else _DEFAULT_LIMIT
+        return self.query.page(default=default, max_limit=self.max_limit)
 
     def body(self) -> Fields:
         """Read the body as a JSON object."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 
+from registry_async.sandbox._actions import Actions, Rules
 from registry_async.sandbox._faults import Faults
 from registry_async.sandbox._identity import Identity, Login
 from registry_async.sandbox._records import RequestRecord
@@ -54,9 +55,16 @@ class Sandbox:
         short_form: What a list with `short=true` holds: bare `string`s, or an `object` each with
             only a name.
         dialect: How layers and empty v1 lists are answered, and expirations read: `reference`
-            follows the API reference, `go` what the provider's Go client expects (a bare array of
-            layers; `[]` instead of 204; an expiration without its wrapper), `auto` speaks `go` to
-            that client alone.
+            follows the API reference (`[]` for an empty list, where the service sends 204), `go`
+            what the provider's Go client expects (a bare array of layers; an expiration without
+            its wrapper), `auto` speaks `go` to that client alone.
+        guards_parts: Whether an image that an index refers to is kept from being deleted. The
+            service may not, and False is how a test finds out what is lost then.
+        hides_tags: How many tags of each repository the list of images lacks, while the list of
+            tags has them: those of indexes first, whose images are then not listed at all.
+        v1_unpaged: Whether a v1 list without `limit` gives everything, rather than ten items.
+        corrupting_gc: Whether what is pushed while a collection runs loses its layers when it
+            ends, which the provider warns of.
         login: What the Keystone login takes; made up by default.
         sleep: Waits for seconds when a fault has latency.
         keep_requests: How many of the last requests `requests` holds.
@@ -88,19 +96,23 @@ class Sandbox:
         max_limit: int | None = None,
         short_form: Literal["string", "object"] = "string",
         dialect: Literal["auto", "reference", "go"] = "auto",
+        guards_parts: bool = True,
+        hides_tags: int = 0,
+        v1_unpaged: bool = False,
+        corrupting_gc: bool = False,
         login: Login | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         keep_requests: int = 10_000,
     ) -> None:
         self._host = _check_loopback(host)
         self._port = port
-        self.state = State(
-            clock=clock,
-            start_time=start_time,
+        self.state = State(clock=clock, start_time=start_time, random_seed=int(seed))
+        rules = Rules(
             create_seconds=create_seconds,
             delete_seconds=delete_seconds,
             collection_seconds=collection_seconds,
-            random_seed=int(seed),
+            guards_parts=guards_parts,
+            corrupting_gc=corrupting_gc,
         )
         self.faults = Faults(max_limit)
         self.identity = Identity(self.state.now, token_seconds, login or Login())
@@ -108,9 +120,10 @@ class Sandbox:
         self.token = self.identity.issue(token)
         self._service = Service(
             self.state,
+            Actions(self.state, rules),
             self.identity,
             self.faults,
-            Settings(short_form, dialect),
+            Settings(short_form, dialect, hides_tags, v1_unpaged),
             sleep=sleep,
             keep_requests=keep_requests,
         )
@@ -144,6 +157,11 @@ class Sandbox:
     def auth_url(self) -> str:
         """The base URL of the Keystone login; ends in `/identity/v3`."""
         return self.origin + IDENTITY_PATH
+
+    @property
+    def registry_host(self) -> str:
+        """Host and port, as they stand in image names and in Docker's configuration."""
+        return self.origin.partition("://")[2]
 
     def client(self, **options: Any) -> "AsyncRegistryClient":
         """Make an async client of this sandbox.

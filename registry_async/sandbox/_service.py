@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
+from registry_async.sandbox._actions import Actions
 from registry_async.sandbox._faults import Fault, Faults
 from registry_async.sandbox._identity import Identity
 from registry_async.sandbox._records import RequestRecord
@@ -35,6 +36,7 @@ class Service:
 
     Args:
         state: The registries and tokens.
+        actions: What the service does to them.
         identity: The IAM tokens, and the login.
         faults: What shall go wrong.
         settings: The choices that the contract leaves open.
@@ -49,6 +51,7 @@ class Service:
     def __init__(
         self,
         state: State,
+        actions: Actions,
         identity: Identity,
         faults: Faults,
         settings: Settings,
@@ -59,6 +62,7 @@ class Service:
         self.records: deque[RequestRecord] = deque(maxlen=keep_requests)
         self.origin = ""
         self._state = state
+        self._actions = actions
         self._identity = identity
         self._faults = faults
         self._settings = settings
@@ -173,7 +177,7 @@ class Service:
 
     def _carry_out(self, record: RequestRecord, operation: _Operation) -> Answer:
         try:
-            self._state.settle()
+            self._actions.settle()
             self._check_token(record)
             return operation()
         except Refusal as refusal:
@@ -199,12 +203,14 @@ class Service:
         agent = record.headers.get("User-Agent", "")
         return Call(
             state=self._state,
+            actions=self._actions,
             path=found.path,
             query=query,
             content=record.body,
             settings=self._settings,
             max_limit=self._faults.max_limit,
             go_dialect=dialect == "go" or (dialect == "auto" and agent.startswith(_GO_CLIENT)),
+            registry_host=self.origin.partition("://")[2],
         )
 
 

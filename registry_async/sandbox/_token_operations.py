@@ -60,7 +60,7 @@ def _read_scope(scope: Fields) -> Scope:
     read = Scope(
         all_registries=scope.flag("allRegistries"),
         read_write=scope.flag("modeRW"),
-        registry_ids=tuple(scope.texts("registryIds", nullable=True)),
+        registry_ids=tuple(scope.texts("registryIds")),
     )
     if not read.all_registries and not read.registry_ids:
         raise bad_request("scope.registryIds is required when scope.allRegistries is false.")
@@ -100,7 +100,9 @@ def create_token(call: Call) -> Answer:
         scope=_read_scope(body.fields("scope")),
         expires_at=_read_end(body.fields("expiration")),
     )
-    return Answer(201, docker_config(token.secret) if as_config else _issued(call, token))
+    if as_config:
+        return Answer(201, docker_config(call.registry_host, token.secret))
+    return Answer(201, _issued(call, token))
 
 
 def get_token(call: Call) -> Answer:
@@ -160,7 +162,7 @@ def create_token_v1(call: Call) -> Answer:
     as_config = call.query.boolean("docker-config")
     token = call.state.tokens.create_v1(ttl)
     if as_config:
-        return Answer(201, docker_config(token.secret))
+        return Answer(201, docker_config(call.registry_host, token.secret))
     return Answer(201, _life(call, token) | {"token": token.secret})
 
 

@@ -10,7 +10,6 @@ from attrs import define, field
 
 from registry_async.sandbox._refusals import Refusal, bad_request, conflict, token_not_found
 
-DOCKER_HOST = "cr.selcloud.ru"
 _SECOND = 1_000_000_000
 _TTL_SECONDS = {"12h": 12 * 3600, "1y": 365 * 24 * 3600}
 
@@ -150,10 +149,10 @@ class Tokens:
         return False
 
 
-def docker_config(secret: str) -> dict[str, object]:
-    """Give the Docker configuration that logs in with a secret."""
+def docker_config(host: str, secret: str) -> dict[str, object]:
+    """Give the Docker configuration that logs in at a host with a secret."""
     auth = base64.b64encode(f"token:{secret}".encode()).decode()
-    return {"auths": {DOCKER_HOST: {"auth": auth, "username": "token", "password": secret}}}
+    return {"auths": {host: {"auth": auth, "username": "token", "password": secret}}}
 
 
 def _new_secret() -> str:

@@ -103,9 +103,7 @@ def test_times_are_shown_in_utc_to_the_nanosecond(api: Api, given: str, shown: s
         {"expiration": {"isSet": "false"}},
         {"expiration": {"isSet": False, "expiresAt": ""}},
         {"expiration": {}},
-        {"expiration": None},
         {"expiration": "never"},
-        {"scope": None},
         {"scope": []},
         {"scope": {"allRegistries": True}},
         {"scope": {"modeRW": True}},
@@ -115,7 +113,6 @@ def test_times_are_shown_in_utc_to_the_nanosecond(api: Api, given: str, shown: s
         {"scope": {"allRegistries": False, "modeRW": True, "registryIds": None}},
         {"scope": {"allRegistries": True, "modeRW": True, "registryIds": "a"}},
         {"scope": {"allRegistries": True, "modeRW": True, "registryIds": [1]}},
-        {"name": None},
         {"name": 7},
     ],
 )
@@ -132,13 +129,14 @@ def test_what_the_contract_does_not_allow_is_refused(api: Api, members: dict[str
 @pytest.mark.parametrize("missing", ["scope", "expiration"])
 def test_scope_and_expiration_must_be_given(api: Api, missing: str) -> None:
     body: dict[str, Any] = {"scope": EVERYTHING, "expiration": NEVER}
+    assert missing in api.post("/v2/tokens", body | {missing: None}, status=400)["error"]
     del body[missing]
     assert missing in api.post("/v2/tokens", body, status=400)["error"]
 
 
 def test_a_docker_configuration_logs_in(api: Api, sandbox: Sandbox) -> None:
     config = api.post("/v2/tokens?docker-config=true", {"scope": EVERYTHING, "expiration": NEVER})
-    access = config["auths"]["cr.selcloud.ru"]
+    access = config["auths"][sandbox.registry_host]
     assert access["username"] == "token"
     assert base64.b64decode(access["auth"]).decode() == f"token:{access['password']}"
     assert sandbox.state.tokens.log_in(access["password"])
@@ -297,7 +295,7 @@ def test_v1_tokens_live_as_long_as_asked(
 
 def test_a_v1_token_can_be_a_docker_configuration(api: Api, sandbox: Sandbox) -> None:
     config = api.post("/v1/token?docker-config=true&ttl=1y")
-    assert sandbox.state.tokens.log_in(config["auths"]["cr.selcloud.ru"]["password"])
+    assert sandbox.state.tokens.log_in(config["auths"][sandbox.registry_host]["password"])
     assert "token" in api.post("/v1/token?docker-config=false")
 
 
