@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, TypeVar, 
 
 from attrs import Attribute, fields, frozen, has
 
+from registry_async._safe_text import html_text, visible
 from registry_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = [
     "progress_bar",
     "size_text",
     "to_dataframe",
-    "visible",
 ]
 
 T = TypeVar("T")
@@ -51,14 +51,6 @@ def size_text(size: int) -> str:
     sign = "-" if size < 0 else ""
     decimals = 0 if unit == UNITS[0] or amount >= 99.95 else 1
     return f"{sign}{amount:.{decimals}f} {unit}"
-
-
-def visible(text: str) -> str:
-    """Return text in which nothing can steer a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 @frozen
@@ -128,7 +120,7 @@ def _html_cell(column: _Column, item: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         text = size_text(int(value)) if column.name in _SIZES else f"{value:,}"
         return f'<td style="text-align: right; white-space: nowrap">{text}</td>'
-    return f'<td style="text-align: left">{escape(_cell_text(column, value))}</td>'
+    return f'<td style="text-align: left">{html_text(_cell_text(column, value))}</td>'
 
 
 def _cell_text(column: _Column, value: Any) -> str:

@@ -1,6 +1,5 @@
 """How reports look: as text, in a terminal, as HTML, as a data frame and as a picture."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from attrs import fields, frozen
 
-from registry_async._display import UNITS, size_text, to_dataframe, visible
+from registry_async import _safe_text
+from registry_async._display import UNITS, size_text, to_dataframe
 from registry_async._report import (
     ImageSummary,
     RegistryTotals,
@@ -19,6 +19,7 @@ from registry_async._report import (
     RepositoryTotals,
     ScanReport,
 )
+from registry_async._safe_text import visible
 from registry_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -284,19 +285,9 @@ def rich_parts(report: ScanReport, width: int) -> "Iterator[RenderableType]":
 def write_csv(report: ScanReport, file: TextIO) -> None:
     """Write one row a repository, all columns, sizes in bytes."""
     names = [attribute.name for attribute in fields(RepositoryTotals)]
-    writer = csv.writer(file)
-    writer.writerow(names)
-    for row in report.repositories:
-        writer.writerow([_csv_cell(getattr(row, name)) for name in names])
-
-
-def _csv_cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    # Spreadsheets run what begins so.
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
-    return value
+    _safe_text.write_csv(
+        file, names, ([getattr(row, name) for name in names] for row in report.repositories)
+    )
 
 
 def dataframe(report: ScanReport) -> "DataFrame":

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from registry_async._safe_text import visible_lines
+
 __all__ = [
     "ApiError",
     "AuthenticationError",
@@ -68,7 +70,7 @@ class RequestError(ContainerRegistryError):
 
     def __str__(self) -> str:
         where = f"{self.method} {self.url}".strip()
-        return f"{where}: {self.message}" if where else self.message
+        return visible_lines(f"{where}: {self.message}" if where else self.message)
 
 
 class ConnectionFailedError(RequestError):
@@ -102,7 +104,7 @@ class UnexpectedResponseError(RequestError):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{text} (at {self.path})" if self.path else text
+        return f"{text} (at {visible_lines(self.path)})" if self.path else text
 
 
 class RetentionRefusedError(ContainerRegistryError):
@@ -154,7 +156,7 @@ class ApiError(RequestError):
     def __str__(self) -> str:
         where = f"{self.method} {self.url}: " if self.method or self.url else ""
         request_id = f" (request id {self.request_id})" if self.request_id else ""
-        return f"{where}{self.status} {self.message}{request_id}"
+        return visible_lines(f"{where}{self.status} {self.message}{request_id}")
 
 
 class BadRequestError(ApiError):
@@ -188,7 +190,7 @@ class RegistryNotFoundError(NotFoundError):
         self.name = name
 
     def __str__(self) -> str:
-        return self.message
+        return visible_lines(self.message)
 
 
 class ConflictError(ApiError):

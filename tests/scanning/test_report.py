@@ -36,6 +36,7 @@ from registry_async import (
 )
 from registry_async._display import size_text
 from registry_async._report_views import write_csv
+from registry_async._safe_text import visible
 from registry_async.sandbox import Sandbox
 from tests.support.clock import FakeClock
 from tests.support.strict_server import Reply, StrictServer, make_image
@@ -701,6 +702,6 @@ async def test_csv_is_safe_for_spreadsheets_and_whole(hostile: ScanReport) -> No
     write_csv(hostile, file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
     assert [row["repository"] for row in rows] == [
-        "'" + name if name.startswith("=") else name for name in HOSTILE
+        "'" + name if name.startswith("=") else visible(name) for name in HOSTILE
     ]
     assert sum(int(row["total_size"]) for row in rows) == hostile.total_size
