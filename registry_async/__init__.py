@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from registry_async._clock import Clock, SystemClock
 from registry_async._pagination import AsyncPaginator, Page
+from registry_async._plain import to_dict, to_json
 from registry_async._report import (
     ImageSummary,
     RegistryTotals,
@@ -150,6 +151,8 @@ __all__ = [
     "WaitTimeoutError",
     "__version__",
     "scan",
+    "to_dict",
+    "to_json",
 ]
 
 # Whoever only awaits does without the sync client; and its module, which is generated, must not be

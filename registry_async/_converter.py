@@ -575,7 +575,7 @@ def _indent(*lines: str, by: int = 1) -> list[str]:
 def _double(cls: type) -> type:
     """Return an unfrozen class of the same layout."""
     slots = tuple(rule.name for rule in _rules(cls))
-    return type(f"{cls.__name__}Double", (), {"__slots__": slots})
+    return type(f"{cls.__name__}Double", cls.__bases__, {"__slots__": slots})
 
 
 _EXACT: Final = (str, int, bool)

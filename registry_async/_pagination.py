@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 from attrs import frozen
 
 from registry_async._display import ResultList, progress_bar
+from registry_async._plain import PlainData
 from registry_async._tasks import Workers, iteration_safe
 from registry_async.errors import UnexpectedResponseError
 
@@ -20,7 +21,7 @@ _PAGES_AT_ONCE: Final = 8
 
 
 @frozen
-class Page(Generic[T]):
+class Page(PlainData, Generic[T]):
     """A page of a list.
 
     Attributes:

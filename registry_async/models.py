@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
+from registry_async._plain import PlainData
+
 __all__ = [
     "CleanupFailure",
     "CleanupResult",
@@ -119,7 +121,7 @@ def holds_bytes(attribute: "Attribute[Any]") -> bool:
 
 # No weakref slot in any model: on a million images it costs 8 MB that nobody uses.
 @frozen(weakref_slot=False)
-class Registry:
+class Registry(PlainData):
     """A container registry.
 
     Attributes:
@@ -142,7 +144,7 @@ class Registry:
 
 
 @frozen(weakref_slot=False)
-class Repository:
+class Repository(PlainData):
     """A repository of images or charts.
 
     Attributes:
@@ -159,7 +161,7 @@ class Repository:
 
 
 @frozen(weakref_slot=False)
-class Layer:
+class Layer(PlainData):
     """A layer of an image.
 
     Attributes:
@@ -172,7 +174,7 @@ class Layer:
 
 
 @frozen(weakref_slot=False)
-class Image:
+class Image(PlainData):
     """An image (a manifest) of a repository.
 
     Attributes:
@@ -197,7 +199,7 @@ class Image:
 
 
 @frozen(weakref_slot=False)
-class Cluster:
+class Cluster(PlainData):
     """A Kubernetes cluster that is integrated with a registry.
 
     Attributes:
@@ -212,7 +214,7 @@ class Cluster:
 
 
 @frozen(weakref_slot=False)
-class GarbageSize:
+class GarbageSize(PlainData):
     """The bytes that a garbage collection would free.
 
     Attributes:
@@ -227,7 +229,7 @@ class GarbageSize:
 
 
 @frozen(weakref_slot=False)
-class DeletedImage:
+class DeletedImage(PlainData):
     """An image that a cleanup removed.
 
     Attributes:
@@ -240,7 +242,7 @@ class DeletedImage:
 
 
 @frozen(weakref_slot=False)
-class CleanupFailure:
+class CleanupFailure(PlainData):
     """An image that a cleanup could not remove.
 
     Attributes:
@@ -255,7 +257,7 @@ class CleanupFailure:
 
 
 @frozen(weakref_slot=False)
-class CleanupResult:
+class CleanupResult(PlainData):
     """What a cleanup did. It may have failed in part: look at ``failed``.
 
     Attributes:
@@ -275,7 +277,7 @@ def _as_tuple(registry_ids: "tuple[str, ...] | list[str]") -> tuple[str, ...]:
 
 
 @frozen(weakref_slot=False)
-class TokenScope:
+class TokenScope(PlainData):
     """What an access token opens.
 
     Attributes:
@@ -290,7 +292,7 @@ class TokenScope:
 
 
 @frozen(weakref_slot=False)
-class Token:
+class Token(PlainData):
     """An access token (v2), without its secret.
 
     Attributes:
@@ -324,7 +326,7 @@ class IssuedToken(Token):
 
 
 @frozen(weakref_slot=False)
-class TokenV1:
+class TokenV1(PlainData):
     """An access token of API v1, which is named by its secret.
 
     Attributes:
@@ -337,7 +339,7 @@ class TokenV1:
 
 
 @frozen(weakref_slot=False)
-class DockerAuth:
+class DockerAuth(PlainData):
     """The login to one registry host; no part of it shows in ``repr``.
 
     Attributes:
@@ -352,7 +354,7 @@ class DockerAuth:
 
 
 @frozen(weakref_slot=False)
-class DockerConfig:
+class DockerConfig(PlainData):
     """A Docker configuration with logins, for docker, podman, skopeo and helm.
 
     Attributes:

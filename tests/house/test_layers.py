@@ -43,7 +43,16 @@ LAYERS: Final = (
     ("_display",),
     ("_converter", "_image_pages"),
     ("_portal", "_tasks"),
-    ("models", "errors", "references", "_docker_config", "_secrets", "_safe_text", "_version"),
+    (
+        "models",
+        "errors",
+        "references",
+        "_docker_config",
+        "_secrets",
+        "_plain",
+        "_safe_text",
+        "_version",
+    ),
 )
 RANKS: Final = {name: rank for rank, layer in enumerate(reversed(LAYERS)) for name in layer}
 
