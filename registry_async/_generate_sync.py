@@ -1,14 +1,15 @@
 """Write the sync client from the async classes: ``python -m registry_async._generate_sync``.
 
 Every class of the package whose name begins with ``Async`` gets a sync face, and so does every
-exported function that takes or returns one. What a face looks like follows from the syntax tree
-alone; whatever the rules below do not cover is an error, not a guess.
+function of a public module that is async, or takes or gives such a class. Syntax trees become
+syntax trees, and ruff lays them out. What no rule covers is an error, not a guess.
 """
 
 import argparse
 import ast
 import builtins
 import re
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,19 +20,26 @@ from typing import Final, NoReturn
 
 from attrs import define, field, frozen
 
+from registry_async import _sync_support
+
 __all__ = ["UnmappedError", "generate", "main"]
 
 PACKAGE: Final = "registry_async"
 TARGET: Final = "sync.py"
 WIDTH: Final = 100
 
-HEADER: Final = '''\
-# Generated from the async classes by "python -m registry_async._generate_sync": change those.
-"""The sync client: the words of the async one, without ``await``."""
-'''
+COMMENT: Final = (
+    '# Generated from the async classes by "python -m registry_async._generate_sync": change those.'
+)
+DOCSTRING: Final = "The sync client: the words of the async one, without ``await``."
+
+# Rooms above the sync client or beside it. They hold none of the classes that it mirrors.
+LEFT_OUT: Final = frozenset(
+    {"__init__", "__main__", "_generate_sync", "_sync_support", "cli", "sandbox", "sync"}
+)
 
 # The hand-written part of a face, for classes that do more than answer calls.
-SUPPORT: Final = f"{PACKAGE}._sync_support"
+SUPPORT: Final = _sync_support.__name__
 BASES: Final = {
     "AsyncRegistryClient": "BaseClient",
     "AsyncPaginator": "BasePaginator",
@@ -41,8 +49,8 @@ PLAIN_BASE: Final = "Facade"
 # The class that users make themselves; the others are made by it.
 ROOT: Final = "AsyncRegistryClient"
 
-# What Python calls, and what it calls in sync code, which the hand-written base has. None: the
-# sync class needs none, since its lease does what is to be done.
+# What Python calls on async objects, and what the hand-written base has for sync code. None: the
+# sync class needs none, since its lease of the loop does what is to be done.
 PROTOCOLS: Final[Mapping[str, str | None]] = {
     "__init__": "__init__",
     "__repr__": "__repr__",
@@ -52,9 +60,11 @@ PROTOCOLS: Final[Mapping[str, str | None]] = {
     "__aexit__": "__exit__",
     "__del__": None,
 }
-CLOSE: Final = ("aclose", "close")
+# The method that users make an instance with.
+MADE: Final = ("__init__", ROOT)
+DECORATORS: Final = frozenset({"property", "classmethod", "overload"})
 
-# What keeps an argument out of tracebacks, and what it is wrapped with here.
+# Functions that keep an argument out of tracebacks, and the one that generated code calls.
 HIDERS: Final = frozenset({"hide", "Secret"})
 HIDE: Final = (f"{PACKAGE}._secrets", "hide")
 # Arguments of these names are secrets wherever they appear.
@@ -74,79 +84,26 @@ PHRASES: Final[Mapping[str, str]] = {
         "Called after each page with a `ScanProgress`, on another thread. It cannot use the client."
     ),
 }
-WORDS: Final = (
-    ("async with", "with"),
-    ("async for", "for"),
-    ("await ", ""),
-    ("aclose()", "close()"),
-)
-# What must not be left in a docstring, lest it speak of the async client.
+WORDS: Final = {
+    "async with": "with",
+    "async for": "for",
+    "await ": "",
+    "aclose": "close",
+    "Async(?=[A-Z])": "",
+}
+# Words that a docstring of the sync client must not use: they speak of the async one.
 FOREIGN_WORDS: Final = re.compile(
     r"\b(async\w*|await\w*|aclose|coroutines?|event loops?|tasks?|Async\w+)\b"
 )
-_SECTION: Final = re.compile(r"(Args|Attributes|Raises|Returns|Yields):")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class UnmappedError(Exception):
     """There is no rule for something in the async classes."""
 
 
-# Code as it is laid out
-
-
-@frozen
-class Call:
-    """A call in generated code, to be laid out in as many lines as it needs."""
-
-    function: str
-    arguments: tuple["str | Call", ...]
-
-    def flat(self) -> str:
-        """Return it on one line."""
-        inner = ", ".join(each if isinstance(each, str) else each.flat() for each in self.arguments)
-        return f"{self.function}({inner})"
-
-
-def _lay_out(expression: "str | Call", indent: int, before: str = "", after: str = "") -> list[str]:
-    """Break an expression as the formatter does: all arguments on a line, or one on each."""
-    pad = " " * indent
-    flat = expression if isinstance(expression, str) else expression.flat()
-    line = f"{pad}{before}{flat}{after}"
-    if len(line) <= WIDTH or isinstance(expression, str) or not expression.arguments:
-        return [line]
-    inner = " " * (indent + 4) + Call("", expression.arguments).flat()[1:-1]
-    lines = [f"{pad}{before}{expression.function}("]
-    if len(inner) <= WIDTH:
-        lines.append(inner)
-    else:
-        for argument in expression.arguments:
-            lines += _lay_out(argument, indent + 4, after=",")
-    return [*lines, f"{pad}){after}"]
-
-
-def _import_lines(imports: Mapping[str, set[str]], indent: int = 0) -> list[str]:
-    """Return import statements in sections: the standard library, others, the package."""
-    sections: dict[int, list[str]] = {}
-    for module in sorted(imports, key=lambda name: (bool(imports[name]), name)):
-        top = module.partition(".")[0]
-        section = 0 if top in sys.stdlib_module_names else 2 if top == PACKAGE else 1
-        lines = sections.setdefault(section, [])
-        pad, names = " " * indent, sorted(imports[module], key=_member_order)
-        line = f"{pad}from {module} import {', '.join(names)}" if names else f"{pad}import {module}"
-        if len(line) > WIDTH:
-            lines += [f"{pad}from {module} import ("]
-            lines += [*(f"{pad}    {name}," for name in names), f"{pad})"]
-        else:
-            lines.append(line)
-    return "\n\n".join("\n".join(sections[each]) for each in sorted(sections)).splitlines()
-
-
-def _member_order(name: str) -> tuple[int, str, str]:
-    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2
-    return kind, name.lower(), name
-
-
-# What is read
+# Reading
 
 
 @frozen
@@ -171,7 +128,6 @@ class Module:
     name: str
     tree: ast.Module
     origins: dict[str, Origin] = field(factory=dict[str, Origin])
-    type_variables: set[str] = field(factory=set[str])
     exported: set[str] = field(factory=set[str])
     hiders: set[str] = field(factory=lambda: set(HIDERS))
 
@@ -185,39 +141,37 @@ class Module:
     def _note(self, statements: Iterable[ast.stmt], *, typing_only: bool) -> None:
         for node in statements:
             match node:
-                case ast.Import():
-                    for alias in node.names:
-                        self._add(alias, Origin(alias.name, "", typing_only))
-                case ast.ImportFrom(module=str(source), level=0):
-                    for alias in node.names:
-                        self._add(alias, Origin(source, alias.name, typing_only))
-                case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-                    self._note(node.body, typing_only=True)
-                case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                    self.origins[node.name] = Origin(self.name, node.name)
-                    if isinstance(node, ast.FunctionDef) and _returns_hidden(node):
-                        self.hiders.add(node.name)
+                case ast.Import(names=aliases):
+                    for alias in aliases:
+                        name = alias.asname or alias.name
+                        self.origins[name] = Origin(alias.name, "", typing_only)
+                case ast.ImportFrom(module=str(source), names=aliases, level=0):
+                    for alias in aliases:
+                        name = alias.asname or alias.name
+                        self.origins[name] = Origin(source, alias.name, typing_only)
+                case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body):
+                    self._note(body, typing_only=True)
+                case ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    self.origins[name] = Origin(self.name, name)
+                case ast.FunctionDef(name=name):
+                    self.origins[name] = Origin(self.name, name)
+                    if _returns_hidden(node):
+                        self.hiders.add(name)
+                case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                    self.exported.update(ast.literal_eval(value))
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=maker)):
+                    is_variable = ast.unparse(maker) == "TypeVar"
+                    self.origins[name] = Origin("" if is_variable else self.name, name)
                 case ast.Assign(targets=[ast.Name(id=name)]):
                     self.origins[name] = Origin(self.name, name)
-                    if _called(node.value) == "TypeVar":
-                        self.type_variables.add(name)
-                    if name == "__all__":
-                        self.exported.update(ast.literal_eval(node.value))
                 case ast.AnnAssign(target=ast.Name(id=name)):
                     self.origins[name] = Origin(self.name, name)
                 case _:
                     pass
 
-    def _add(self, alias: ast.alias, origin: Origin) -> None:
-        self.origins[alias.asname or alias.name] = origin
-
     def fail(self, node: ast.AST, problem: str) -> NoReturn:
         """Raise an error that names the place."""
         raise UnmappedError(f"{self.name}:{getattr(node, 'lineno', '?')}: {problem}")
-
-
-def _called(node: ast.expr) -> str | None:
-    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
 
 
 def _returns_hidden(function: ast.FunctionDef) -> bool:
@@ -233,529 +187,369 @@ def _returns_hidden(function: ast.FunctionDef) -> bool:
 
 def _wrapped(expression: ast.expr, hiders: Iterable[str]) -> set[str]:
     """Return the names that an expression wraps as secrets."""
-    known = set(hiders)
-    return {
-        node.args[0].id
-        for node in ast.walk(expression)
-        if isinstance(node, ast.Call)
-        and _called(node) in known
-        and len(node.args) == 1
-        and isinstance(node.args[0], ast.Name)
-    }
+    found: set[str] = set()
+    for node in ast.walk(expression):
+        match node:
+            case ast.Call(func=ast.Name(id=hider), args=[ast.Name(id=name)]) if hider in hiders:
+                found.add(name)
+            case _:
+                pass
+    return found
 
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+def _modules(package: Path) -> Iterator[Module]:
+    """Read the modules that may hold async classes, in whatever folder."""
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        if not LEFT_OUT & set(parts):
+            yield Module.read(".".join([PACKAGE, *parts]), path)
 
 
-@frozen
-class Parameters:
-    """The parameters of a function, less ``self`` or ``cls``."""
-
-    texts: tuple[str, ...]
-    passed: tuple[str, ...]
-    names: tuple[str, ...]
+def _head(annotation: ast.expr) -> str:
+    """Return the name that an annotation begins with: ``Page`` of ``Page[T]``."""
+    node = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    return node.id if isinstance(node, ast.Name) else ""
 
 
-# What is written
+def _names(*nodes: ast.AST | None) -> set[str]:
+    """Return all names in trees, those in quoted annotations included."""
+    found: set[str] = set()
+    for node in (each for tree in nodes if tree is not None for each in ast.walk(tree)):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.update(re.findall(r"\w+", node.value))
+    return found
+
+
+# Writing
 
 
 @define
 class Writer:
-    """Writes the faces of the classes and functions that it is given."""
+    """Makes the faces of classes and functions, and keeps what they import.
+
+    Attributes:
+        faces: The names of the sync classes by those of the async ones.
+    """
 
     faces: Mapping[str, str]
-    supported: Mapping[str, frozenset[str]]
-    imports: dict[str, set[str]] = field(factory=dict[str, set[str]])
-    typing_imports: dict[str, set[str]] = field(factory=dict[str, set[str]])
+    imports: set[Origin] = field(factory=set[Origin])
     type_variables: set[str] = field(factory=set[str])
     phrases: set[str] = field(factory=set[str])
 
-    # Names and annotations
-
-    def use(self, origin: Origin) -> None:
-        """Import a name."""
-        imports = self.typing_imports if origin.typing_only else self.imports
-        if origin.typing_only:
-            self.imports.setdefault("typing", set()).add("TYPE_CHECKING")
-        for module, names in [*self.imports.items(), *self.typing_imports.items()]:
-            if origin.name and origin.name in names and module != origin.module:
-                raise UnmappedError(f"{origin.name} means {module} and {origin.module}")
-        names = imports.setdefault(origin.module, set())
-        if origin.name:
-            names.add(origin.name)
-        elif names:
-            raise UnmappedError(f"{origin.module} is imported in two ways")
-
-    def code(self, module: Module, node: ast.expr, *, is_annotation: bool = True) -> str:
-        """Return an annotation or a default in sync words, and import what it needs."""
-        renamer = _Renamer(self, module, node, is_annotation=is_annotation)
-        mapped = renamer.visit(deepcopy(node))
-        text = ast.unparse(mapped)
-        if '"' in text or "\\" in text:
-            module.fail(node, f"a text that is not simple: {text}")
-        return text.replace("'", '"')
+    def use(self, module: str, name: str, *, typing_only: bool = False) -> str:
+        """Import a name, and return it."""
+        for other in self.imports:
+            if name and other.name == name and other.module != module:
+                raise UnmappedError(f"{name} means {other.module} and {module}")
+        self.imports.add(Origin(module, name, typing_only))
+        return name
 
     def name(self, module: Module, node: ast.AST, name: str) -> str:
         """Return a name in sync words, and import it."""
         if name in self.faces:
             return self.faces[name]
-        if name in module.type_variables:
-            self.type_variables.add(name)
-            return name
-        if hasattr(builtins, name) and name not in module.origins:
-            return name
         origin = module.origins.get(name)
         if origin is None:
-            module.fail(node, f"an unknown name: {name}")
+            return name if hasattr(builtins, name) else module.fail(node, f"unknown name: {name}")
+        if not origin.module:
+            self.type_variables.add(name)
+            return name
         if origin == Origin("collections.abc", "AsyncIterator"):
-            name, origin = "Iterator", Origin("collections.abc", "Iterator")
-        elif re.search("async|await", name, re.IGNORECASE):
+            return self.use("collections.abc", "Iterator")
+        if re.search("async|await", name, re.IGNORECASE):
             module.fail(node, f"an async name without a sync one: {name}")
-        elif origin.name not in ("", name):
+        if origin.name not in ("", name):
             module.fail(node, f"an import under another name: {name}")
-        self.use(origin)
+        self.use(origin.module, origin.name, typing_only=origin.typing_only)
         return name
 
-    def support(self, name: str) -> str:
-        """Import a name of the hand-written part."""
-        self.use(Origin(SUPPORT, name))
-        return name
-
-    # Docstrings
-
-    def docstring(self, module: Module, node: ast.ClassDef | Function, indent: int) -> list[str]:
+    def docstring(self, module: Module, node: ast.ClassDef | Function) -> ast.Expr:
         """Return the docstring in sync words."""
-        text = ast.get_docstring(node)
+        text = ast.get_docstring(node, clean=False)
         if text is None:
             module.fail(node, f"{node.name} has no docstring")
-        lines = self._translate(module, node, text.splitlines(), WIDTH - indent)
-        if len(lines) == 1 and len(lines[0]) + 6 <= WIDTH - indent:
-            lines = [f'"""{lines[0]}"""']
-        else:
-            lines = [f'"""{lines[0]}', *lines[1:], '"""']
-        pad = " " * indent
-        lines = [f"{pad}{line}".rstrip() for line in lines]
-        if any(len(line) > WIDTH for line in lines):
-            module.fail(node, f"the docstring of {node.name} gets too wide")
-        return lines
-
-    def _translate(self, module: Module, node: ast.AST, lines: list[str], width: int) -> list[str]:
-        result: list[str] = []
-        for unit, is_code in _units(lines):
-            if is_code:
-                result += [self._sync_words(module, node, line) for line in unit]
-                continue
-            before = " ".join(line.strip() for line in unit)
-            after = self._sync_words(module, node, before)
-            if after == before:
-                result += unit
-                continue
-            first = unit[0][: len(unit[0]) - len(unit[0].lstrip())]
-            rest = first + ("    " if first else "")
-            # The first line of a docstring has its quotes before it.
-            room = width - (0 if result else 6)
-            result += textwrap.wrap(
-                after,
-                room,
-                initial_indent=first,
-                subsequent_indent=rest,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        return result
-
-    def _sync_words(self, module: Module, node: ast.AST, text: str) -> str:
         remaining = text
         for phrase, replacement in PHRASES.items():
-            if phrase in text:
+            pattern = re.compile(r"\s+".join(map(re.escape, phrase.split())))
+            remaining = pattern.sub("", remaining)
+            while found := pattern.search(text):
                 self.phrases.add(phrase)
-                text = text.replace(phrase, replacement)
-                remaining = remaining.replace(phrase, "")
-        for word, replacement in WORDS:
-            text = text.replace(word, replacement)
-            remaining = remaining.replace(word, replacement)
-        for name, face in self.faces.items():
-            text = re.sub(rf"\b{name}\b", face, text)
-            remaining = re.sub(rf"\b{name}\b", face, remaining)
+                text = _with_sentence(found, replacement)
+        for word, replacement in WORDS.items():
+            text = re.sub(rf"\b{word}", replacement, text)
+            remaining = re.sub(rf"\b{word}", replacement, remaining)
         if foreign := FOREIGN_WORDS.search(remaining):
-            module.fail(node, f"a docstring speaks of {foreign[0]!r}: {remaining}")
-        return text
+            module.fail(node, f"the docstring of {node.name} speaks of {foreign[0]!r}")
+        if any(len(line) > WIDTH for line in text.splitlines()):
+            module.fail(node, f"the docstring of {node.name} gets too wide")
+        return ast.Expr(ast.Constant(text))
 
-    # Functions
-
-    def parameters(self, module: Module, function: Function, *, bound: bool) -> Parameters:
-        """Return the parameters of a function in sync words."""
-        given = function.args
-        if given.vararg or given.kwarg or given.posonlyargs:
-            module.fail(function, f"{function.name} has parameters of an unknown kind")
-        texts: list[str] = []
-        passed: list[str] = []
-        names: list[str] = []
-        positional = given.args[1:] if bound else given.args
-        defaults: list[ast.expr | None] = [None] * len(positional)
-        if given.defaults:
-            defaults[-len(given.defaults) :] = given.defaults
-        for argument, default in zip(positional, defaults, strict=True):
-            texts.append(self._parameter(module, function, argument, default))
-            passed.append(argument.arg)
-            names.append(argument.arg)
-        if given.kwonlyargs:
-            texts.append("*")
-        for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
-            texts.append(self._parameter(module, function, argument, default))
-            passed.append(f"{argument.arg}={argument.arg}")
-            names.append(argument.arg)
-        return Parameters(tuple(texts), tuple(passed), tuple(names))
-
-    def _parameter(
-        self, module: Module, function: Function, argument: ast.arg, default: ast.expr | None
-    ) -> str:
-        if argument.annotation is None:
-            module.fail(function, f"{function.name} does not annotate {argument.arg}")
-        text = f"{argument.arg}: {self.code(module, argument.annotation)}"
-        if default is None:
-            return text
-        return f"{text} = {self.code(module, default, is_annotation=False)}"
-
-    def head(
-        self, function: Function, parameters: Parameters, returns: str, indent: int, first: str
-    ) -> list[str]:
-        """Return the line or lines up to the colon."""
-        texts = (first, *parameters.texts) if first else parameters.texts
-        ending = f" -> {returns}:"
-        return _lay_out(Call(f"def {function.name}", texts), indent, after=ending)
-
-    def hiding(self, module: Module, function: Function, parameters: Parameters) -> list[str]:
-        """Return the statement that keeps the secrets among the arguments from being shown."""
-        hidden: set[str] = set()
-        for node in ast.walk(function):
-            if isinstance(node, ast.Assign):
-                targets = {
-                    each.id
-                    for target in node.targets
-                    for each in ast.walk(target)
-                    if isinstance(each, ast.Name)
-                }
-                hidden |= _wrapped(node.value, module.hiders) & targets
-        names = [name for name in parameters.names if name in hidden]
-        for name in parameters.names:
-            if SECRET_NAMES.search(name) and name not in hidden:
-                module.fail(function, f"{function.name} does not hide {name}")
-        if not names:
-            return []
-        self.use(Origin(*HIDE))
-        wrapped = ", ".join(f"{HIDE[1]}({name})" for name in names)
-        return [f"{', '.join(names)} = {wrapped}"]
-
-    def method(self, module: Module, function: Function) -> list[str]:
-        """Return a method of a face."""
-        kind = self._kind(module, function)
+    def signature(
+        self, module: Module, function: Function, *, bound: bool
+    ) -> tuple[ast.FunctionDef, list[str]]:
+        """Return a function in sync words, without a body, and what passes its arguments on."""
+        given = deepcopy(function.args)
+        kinds = [ast.unparse(decorator) for decorator in function.decorator_list]
+        if len(kinds) > 1 or not DECORATORS.issuperset(kinds):
+            module.fail(function, f"{function.name} has an unknown decorator: {kinds}")
+        if kinds and isinstance(function, ast.AsyncFunctionDef):
+            module.fail(function, f"{function.name} is async under a decorator")
         if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)):
             module.fail(function, f"{function.name} is a generator")
-        parameters = self.parameters(module, function, bound=True)
-        if function.returns is None:
-            module.fail(function, f"{function.name} does not say what it returns")
-        returns = self.code(module, function.returns)
-        lines = [f"    @{kind}"] if kind else []
-        first = "cls" if kind == "classmethod" else "self"
-        lines += self._rename(self.head(function, parameters, returns, 4, first), function.name)
-        if kind == "overload":
-            lines[-1] += " ..."
-            return lines
-        lines += self.docstring(module, function, 8)
-        lines += [f"        {line}" for line in self.hiding(module, function, parameters)]
-        if function.name == CLOSE[0]:
-            return [*lines, "        self._release()"]
-        result = self._result(module, function, parameters, kind)
-        before = "" if returns == "None" else "return "
-        return [*lines, *_lay_out(result, 8, before)]
-
-    def _rename(self, lines: list[str], name: str) -> list[str]:
-        if name == CLOSE[0]:
-            lines[0] = lines[0].replace(*CLOSE)
-        return lines
-
-    def _kind(self, module: Module, function: Function) -> str | None:
-        decorators = [ast.unparse(decorator) for decorator in function.decorator_list]
-        if not decorators:
-            return None
-        if len(decorators) > 1 or decorators[0] not in {"property", "classmethod", "overload"}:
-            module.fail(function, f"{function.name} has an unknown decorator: {decorators}")
-        if isinstance(function, ast.AsyncFunctionDef):
-            module.fail(function, f"{function.name} is async under a decorator")
-        if decorators[0] == "overload":
-            self.use(Origin("typing", "overload"))
-        return decorators[0]
-
-    def _result(
-        self, module: Module, function: Function, parameters: Parameters, kind: str | None
-    ) -> str | Call:
-        """Return the expression that a method comes down to."""
-        assert function.returns is not None
-        if kind == "property":
-            self._require_plain(module, function)
-            return f"self._async.{function.name}"
-        if kind == "classmethod":
-            if ast.unparse(function.returns) != "Self":
-                module.fail(function, f"{function.name} is a class method and makes no instance")
-            maker = f"{self._original(module)}.{function.name}"
-            return Call("cls._make", (maker, *parameters.passed))
-        if isinstance(function, ast.AsyncFunctionDef):
-            self._require_plain(module, function)
-            target = f"self._async.{function.name}"
-            return Call("self._lease.run", (target, *parameters.passed))
-        target = self._target(module, function, f"self._async.{function.name}")
-        return self._face(module, function, Call(target, parameters.passed))
-
-    def _target(self, module: Module, function: Function, name: str) -> str:
-        """Return what to call; where there are overloads, without a choice among them."""
-        same = [
-            node
-            for node in ast.walk(module.tree)
-            if isinstance(node, Function) and node.name == function.name
+        if given.vararg or given.posonlyargs:
+            module.fail(function, f"{function.name} has parameters of an unknown kind")
+        positional = given.args[1:] if bound else given.args
+        options = [given.kwarg] if given.kwarg else []
+        for argument in [*positional, *given.kwonlyargs, *options]:
+            if argument.annotation is None:
+                module.fail(function, f"{function.name} does not annotate {argument.arg}")
+            argument.annotation = self.mapped(module, argument.annotation)
+            if argument is given.kwarg and _head(argument.annotation) != "Unpack":
+                module.fail(function, f"{function.name} has parameters of an unknown kind")
+        given.defaults = [self.mapped(module, each, quoted=False) for each in given.defaults]
+        given.kw_defaults = [
+            None if each is None else self.mapped(module, each, quoted=False)
+            for each in given.kw_defaults
         ]
-        overloaded = any(ast.unparse(each) == "overload" for n in same for each in n.decorator_list)
-        return f"{self.support('any_overload')}({name})" if overloaded else name
+        returns = function.returns
+        if returns is None and function.name != "__init__":
+            module.fail(function, f"{function.name} does not say what it returns")
+        if kinds == ["overload"]:
+            self.use("typing", "overload")
+        (made,) = ast.parse("".join(f"@{kind}\n" for kind in kinds) + "def _() -> None: ...").body
+        assert isinstance(made, ast.FunctionDef)
+        made.name = "close" if function.name == "aclose" else function.name
+        made.args = given
+        if returns is not None:
+            made.returns = self.mapped(module, returns)
+        passed = [argument.arg for argument in positional]
+        passed += [f"{argument.arg}={argument.arg}" for argument in given.kwonlyargs]
+        passed += [f"**{argument.arg}" for argument in options]
+        return made, passed
 
-    def _original(self, module: Module) -> str:
-        self.use(module.origins[ROOT])
-        return ROOT
+    def mapped(self, module: Module, node: ast.expr, *, quoted: bool = True) -> ast.expr:
+        """Return an annotation, or a default, in sync words, and import what it needs."""
+        mapped: ast.expr = _Renamer(self, module, quoted=quoted).visit(deepcopy(node))
+        return mapped
 
-    def _require_plain(self, module: Module, function: Function) -> None:
-        assert function.returns is not None
-        text = ast.unparse(function.returns)
-        if re.search(r"\bAsync|\bSelf\b", text):
-            module.fail(function, f"{function.name} gives {text}")
+    def body(self, module: Module, function: Function, code: str) -> list[ast.stmt]:
+        """Return the docstring, the hiding of secrets, and one line of code."""
+        hidden: set[str] = set()
+        for node in ast.walk(function):
+            match node:
+                case ast.Assign(targets=targets, value=value):
+                    hidden |= _wrapped(value, module.hiders) & _names(*targets)
+                case _:
+                    pass
+        arguments = [each.arg for each in [*function.args.args, *function.args.kwonlyargs]]
+        for name in arguments:
+            if SECRET_NAMES.search(name) and name not in hidden:
+                module.fail(function, f"{function.name} does not hide {name}")
+        names = [name for name in arguments if name in hidden]
+        if names:
+            wrapped = ", ".join(f"{self.use(*HIDE)}({name})" for name in names)
+            code = f"{', '.join(names)} = {wrapped}\n{code}"
+        statements = ast.parse(code).body
+        if function.name == "__init__":
+            return statements
+        return [self.docstring(module, function), *statements]
 
-    def _face(self, module: Module, function: Function, wrapped: Call) -> Call:
-        """Put the face on what a plain method returns."""
-        assert function.returns is not None
-        makers = {_maker(each) for each in _alternatives(_unquoted(function.returns))}
-        maker = makers.pop() if len(makers) == 1 else ""
-        if maker == "Self":
-            return Call("self._view", (wrapped,))
-        if maker == "AsyncIterator":
-            return Call(self.support("SyncIterator"), (wrapped, "self._lease"))
-        if maker in self.faces:
-            return Call(self.faces[maker], (wrapped, "self._lease"))
-        return module.fail(
-            function, f"{function.name} is not async and gives {ast.unparse(function.returns)}"
-        )
+    # Classes
 
-    # Classes and exported functions
-
-    def face(self, module: Module, node: ast.ClassDef) -> list[str]:
+    def face(self, module: Module, node: ast.ClassDef) -> ast.ClassDef:
         """Return the sync class of an async one."""
         if node.decorator_list:
             module.fail(node, f"{node.name} has a decorator")
-        base = self.support(BASES.get(node.name, PLAIN_BASE))
-        generic = [each for each in map(ast.unparse, node.bases) if each.startswith("Generic[")]
-        if generic:
-            variable = generic[0].removeprefix("Generic[").removesuffix("]")
-            self.name(module, node, variable)
-            self.use(Origin("typing", "Generic"))
-            bases = f"{base}[{variable}], {generic[0]}"
-        elif node.name in BASES:
-            bases = base
-        else:
-            self.use(module.origins[node.name])
-            bases = f"{base}[{node.name}]"
-        lines = [f"class {self.faces[node.name]}({bases}):", *self.docstring(module, node, 4)]
-        for statement in node.body:
-            member = self._member(module, node, statement, base)
-            if member:
-                lines += ["", *member]
-        return lines
+        base = self.use(SUPPORT, BASES.get(node.name, PLAIN_BASE))
+        bases = base
+        if variables := [each for each in node.bases if _head(each) == "Generic"]:
+            generic = ast.unparse(self.mapped(module, variables[0]))
+            bases = f"{generic.replace('Generic', base)}, {generic}"
+        elif node.name not in BASES:
+            bases = f"{base}[{self.use(module.name, node.name)}]"
+        body: list[ast.stmt] = [self.docstring(module, node)]
+        for statement in node.body[1:]:
+            if not isinstance(statement, Function):
+                module.fail(statement, f"{node.name} has more than methods")
+            body += self._member(module, node, statement)
+        (made,) = ast.parse(f"class {self.faces[node.name]}({bases}): ...").body
+        assert isinstance(made, ast.ClassDef)
+        made.body = body
+        return made
 
-    def _member(
-        self, module: Module, node: ast.ClassDef, statement: ast.stmt, base: str
-    ) -> list[str]:
-        match statement:
-            case ast.Expr(value=ast.Constant(value=str())):
-                return []
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                return self._named_member(module, node, statement, base)
-            case _:
-                return module.fail(statement, f"{node.name} has more than methods")
-
-    def _named_member(
-        self, module: Module, node: ast.ClassDef, function: Function, base: str
-    ) -> list[str]:
-        attributes = self._attributes(module, function)
-        if function.name in PROTOCOLS:
-            needed = PROTOCOLS[function.name]
-            if needed is not None and needed not in self.supported[base]:
+    def _member(self, module: Module, node: ast.ClassDef, function: Function) -> list[ast.stmt]:
+        base, name = BASES.get(node.name, PLAIN_BASE), function.name
+        for each in ast.walk(function):
+            match each:
+                case ast.Attribute(ast.Name("self"), attr, ast.Store()) if attr[0] != "_":
+                    module.fail(each, f"{name} sets {attr}, which the sync class would lack")
+                case _:
+                    pass
+        if name in PROTOCOLS:
+            needed = PROTOCOLS[name]
+            if needed is not None and not hasattr(getattr(_sync_support, base), needed):
                 module.fail(function, f"{base} lacks {needed}")
-            if attributes:
-                module.fail(function, f"{function.name} sets {', '.join(attributes)}")
-            is_made = function.name == "__init__" and node.name == ROOT
-            return self._constructor(module, function) if is_made else []
-        if function.name.startswith("__"):
-            module.fail(function, f"{node.name} has an unknown protocol: {function.name}")
-        if function.name.startswith("_"):
-            return self._setter(function, attributes)
-        if attributes:
-            module.fail(function, f"{function.name} sets {', '.join(attributes)}")
-        return self.method(module, function)
+            return [self._method(module, node, function)] if (name, node.name) == MADE else []
+        if name.startswith("__"):
+            module.fail(function, f"{node.name} has an unknown protocol: {name}")
+        return [] if name.startswith("_") else [self._method(module, node, function)]
 
-    def _attributes(self, module: Module, function: Function) -> dict[str, str]:
-        """Return the public attributes that a method gives to ``self``, with their faces."""
-        found: dict[str, str] = {}
-        for node in ast.walk(function):
-            targets: list[ast.expr] = []
-            if isinstance(node, ast.Assign):
-                targets = node.targets
-            elif isinstance(node, ast.AnnAssign | ast.AugAssign):
-                targets = [node.target]
-            for target in targets:
-                match target:
-                    case ast.Attribute(value=ast.Name(id="self"), attr=name) if name[0] != "_":
-                        value = node.value if isinstance(node, ast.Assign) else None
-                        maker = None if value is None else _called(value)
-                        if maker is None or maker not in self.faces:
-                            module.fail(node, f"{name} is made of something unknown")
-                        found[name] = self.faces[maker]
-                    case _:
-                        pass
-        return found
+    def _method(self, module: Module, node: ast.ClassDef, function: Function) -> ast.stmt:
+        made, passed = self.signature(module, function, bound=True)
+        kind = ast.unparse(made.decorator_list[0]) if made.decorator_list else ""
+        if kind == "overload":
+            return made
+        name, arguments = function.name, ", ".join(passed)
+        target = self._without_overloads(node.body, name, f"self._async.{name}")
+        if name == "__init__":
+            self.use(module.name, ROOT)
+            code = f"self._adopt({ROOT}({arguments}))"
+        elif name == "aclose":
+            code = "self._release()"
+        elif kind == "classmethod":
+            if made.returns is None or _head(made.returns) != "Self":
+                module.fail(function, f"{name} is a class method and makes no instance")
+            self.use(module.name, node.name)
+            code = f"return cls._make({', '.join([f'{node.name}.{name}', *passed])})"
+        elif isinstance(function, ast.AsyncFunctionDef) or kind == "property":
+            code = self._plain(module, function, target, passed)
+        else:
+            code = self._faced(module, function, f"{target}({arguments})", "self._lease")
+        made.body = self.body(module, function, code)
+        return made
 
-    def _setter(self, function: Function, attributes: Mapping[str, str]) -> list[str]:
-        if not attributes:
-            return []
-        lines = [f"    def {function.name}(self) -> None:"]
-        return lines + [
-            f"        self.{name} = {face}(self._async.{name}, self._lease)"
-            for name, face in attributes.items()
-        ]
+    def _plain(self, module: Module, function: Function, target: str, passed: list[str]) -> str:
+        """Return the code for a coroutine function, or for a property."""
+        special = sorted(_names(function.returns) & {*self.faces, "Self", "AsyncIterator"})
+        if isinstance(function, ast.FunctionDef):
+            if len(special) == 1 and special[0] in self.faces:
+                return f"return self._resource({self.faces[special[0]]}, {target})"
+            if not special:
+                return f"return {target}"
+        if special or function.returns is None:
+            module.fail(function, f"{function.name} gives {', '.join(special)}")
+        run = f"self._lease.run({', '.join([target, *passed])})"
+        return run if ast.unparse(function.returns) == "None" else f"return {run}"
 
-    def _constructor(self, module: Module, function: Function) -> list[str]:
-        parameters = self.parameters(module, function, bound=True)
-        lines = self.head(function, parameters, "None", 4, "self")
-        lines += [f"        {line}" for line in self.hiding(module, function, parameters)]
-        made = Call(self._original(module), parameters.passed)
-        return [*lines, *_lay_out(Call("self._adopt", (made,)), 8)]
+    def _faced(self, module: Module, function: Function, call: str, lease: str) -> str:
+        """Return the code that puts the face on what a plain function returns."""
+        match sorted(_names(function.returns) & {*self.faces, "Self", "AsyncIterator"}):
+            case ["Self"]:
+                return f"return self._view({call})"
+            case ["AsyncIterator"]:
+                return f"return {self.use(SUPPORT, 'SyncIterator')}({call}, {lease})"
+            case [name]:
+                return f"return {self.faces[name]}({call}, {lease})"
+            case _:
+                returns = ast.unparse(function.returns or ast.Constant(None))
+                return module.fail(function, f"{function.name} is not async and gives {returns}")
 
-    def function(self, module: Module, function: Function) -> list[str]:
-        """Return the face of an exported function over several clients."""
-        if isinstance(function, ast.AsyncFunctionDef) or function.returns is None:
-            module.fail(function, f"{function.name} is no plain function")
-        kind = self._kind(module, function)
-        if kind not in (None, "overload"):
-            module.fail(function, f"{function.name} is a {kind} outside a class")
-        parameters = self.parameters(module, function, bound=False)
-        lines = [f"@{kind}"] if kind else []
-        lines += self.head(function, parameters, self.code(module, function.returns), 0, "")
-        if kind:
-            lines[-1] += " ..."
-            return lines
-        lines += self.docstring(module, function, 4)
-        several, *others = parameters.names
-        if ast.unparse(function.args.args[0].annotation or function) != f"Iterable[{ROOT}]":
-            module.fail(function, f"{function.name} does not begin with clients")
-        passed = (f"{self.support('unwrap')}(every)", *parameters.passed[1:])
-        if len(passed) != len(others) + 1:
-            module.fail(function, f"{function.name} has other parameters")
+    def _without_overloads(self, siblings: list[ast.stmt], name: str, target: str) -> str:
+        """Return what to call: where there are overloads, without a choice among them."""
+        same = [node for node in siblings if isinstance(node, Function) and node.name == name]
+        return f"{self.use(SUPPORT, 'any_overload')}({target})" if len(same) > 1 else target
+
+    # Functions
+
+    def exported(self, module: Module, function: Function) -> ast.FunctionDef:
+        """Return the face of an exported function."""
+        made, passed = self.signature(module, function, bound=False)
+        if made.decorator_list:
+            if ast.unparse(made.decorator_list[0]) != "overload":
+                module.fail(function, f"{function.name} has a decorator outside a class")
+            return made
         # By its module, since its own name is the sync function's here.
-        package, _, name = module.name.rpartition(".")
-        self.use(Origin(package, name))
-        wrapped = Call(self._target(module, function, f"{name}.{function.name}"), passed)
-        face = self._face(module, function, wrapped)
-        result = Call(face.function, (wrapped, f"*{self.support('leases')}(every)"))
-        return [*lines, f"    every = list({several})", *_lay_out(result, 4, "return ")]
+        place = self.use(*module.name.rsplit(".", 1))
+        target = f"{place}.{function.name}"
+        if isinstance(function, ast.AsyncFunctionDef):
+            assert function.returns is not None
+            if wrong := _names(function.args, function.returns) & set(self.faces):
+                module.fail(function, f"{function.name} is async and has to do with {min(wrong)}")
+            run = self.use(SUPPORT, "run_alone")
+            made.body = self.body(module, function, f"return {run}({', '.join([target, *passed])})")
+            return made
+        first = function.args.args[0] if function.args.args else None
+        if first is None or ast.unparse(first.annotation or first) != f"Iterable[{ROOT}]":
+            module.fail(function, f"{function.name} does not begin with clients")
+        target = self._without_overloads(module.tree.body, function.name, target)
+        unwrap, leases = self.use(SUPPORT, "unwrap"), self.use(SUPPORT, "leases")
+        call = f"{target}({', '.join([f'{unwrap}(every)', *passed[1:]])})"
+        code = self._faced(module, function, call, f"*{leases}(every)")
+        made.body = self.body(module, function, f"every = list({first.arg})\n{code}")
+        return made
 
 
 class _Renamer(ast.NodeTransformer):
-    def __init__(
-        self, writer: Writer, module: Module, place: ast.expr, *, is_annotation: bool
-    ) -> None:
+    """Puts an annotation or a default in sync words."""
+
+    def __init__(self, writer: Writer, module: Module, *, quoted: bool) -> None:
         self._writer = writer
         self._module = module
-        self._place = place
-        self._is_annotation = is_annotation
+        self._quoted = quoted
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self._writer.name(self._module, self._place, node.id))
+        return ast.Name(self._writer.name(self._module, node, node.id))
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if not self._is_annotation or not isinstance(node.value, str):
+        if not self._quoted or not isinstance(node.value, str):
             return node
-        inner = ast.parse(node.value, mode="eval").body
-        return ast.Constant(ast.unparse(self.visit(inner)))
+        return ast.Constant(ast.unparse(self.visit(ast.parse(node.value, mode="eval").body)))
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        if ast.unparse(node.value) == "Literal":
+        if _head(node) == "Literal":
             self._writer.name(self._module, node, "Literal")
             return node
         return self.generic_visit(node)
 
 
-def _units(lines: list[str]) -> Iterator[tuple[list[str], bool]]:
-    """Part a docstring into paragraphs and entries, which may be wrapped anew, and code."""
-    in_section = False
-    unit: list[str] = []
-    depth = 0
-    for line in lines:
-        indent = len(line) - len(line.lstrip())
-        begins = not line or not unit or indent < depth or (in_section and indent <= 4)
-        if begins and unit:
-            yield unit, False
-            unit = []
-        if not line:
-            yield [line], True
-        elif indent == 0 and _SECTION.fullmatch(line):
-            in_section = True
-            yield [line], True
-        elif indent and not in_section:
-            yield [line], True
-        else:
-            if not unit:
-                depth = indent
-            unit.append(line)
-    if unit:
-        yield unit, False
-
-
-def _unquoted(annotation: ast.expr) -> ast.expr:
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        return ast.parse(annotation.value, mode="eval").body
-    return annotation
-
-
-def _alternatives(annotation: ast.expr) -> list[ast.expr]:
-    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
-        return [*_alternatives(annotation.left), *_alternatives(annotation.right)]
-    return [annotation]
-
-
-def _maker(annotation: ast.expr) -> str:
-    node = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-    return node.id if isinstance(node, ast.Name) else ""
+def _with_sentence(found: re.Match[str], replacement: str) -> str:
+    """Put another sentence into a docstring, and wrap what follows it in the paragraph."""
+    text, start, end = found.string, found.start(), found.end()
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    margin = line[: len(line) - len(line.lstrip())]
+    if re.match(r"\s+\w+: ", line):
+        # What explains an argument hangs below its name.
+        margin += "    "
+    rest = re.compile(rf"[^\n]*(\n{margin}\S[^\n]*)*").match(text, end)
+    assert rest is not None
+    filled = textwrap.fill(
+        f"{replacement}{' '.join(['', *rest[0].split()])}",
+        WIDTH,
+        initial_indent=" " * len(line),
+        subsequent_indent=margin,
+    )
+    return text[:start] + filled.lstrip() + text[rest.end() :]
 
 
 # All together
 
 
-def _modules(package: Path) -> list[Module]:
-    """Read the modules that may hold async classes, which the sandbox's are not."""
-    left_out = {TARGET, "_sync_support.py", Path(__file__).name, "__init__.py", "__main__.py"}
-    paths = [path for path in package.glob("*.py") if path.name not in left_out]
-    paths += [path for path in package.glob("_*/*.py") if path.name != "__init__.py"]
-    return [
-        Module.read(".".join([PACKAGE, *path.relative_to(package).with_suffix("").parts]), path)
-        for path in sorted(paths)
-    ]
+def generate(package: Path) -> str:
+    """Return the text of the sync module for the async classes of a package directory.
 
+    Args:
+        package: The directory of the package.
 
-def _supported(package: Path) -> dict[str, frozenset[str]]:
-    """Return the methods of the hand-written classes, those that they inherit included."""
-    tree = ast.parse((package / "_sync_support.py").read_text(encoding="utf-8"))
-    found: dict[str, frozenset[str]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            own = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-            inherited = [found.get(_maker(base), frozenset[str]()) for base in node.bases]
-            found[node.name] = frozenset(own).union(*inherited)
-    return found
+    Raises:
+        UnmappedError: There is no rule for something in the async classes.
+    """
+    modules = list(_modules(package))
+    classes = {
+        node.name: (module, node)
+        for module in modules
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Async")
+    }
+    writer = Writer({name: name.removeprefix("Async") for name in classes})
+    body: list[ast.stmt] = [writer.face(*classes[name]) for name in _in_order(classes)]
+    for module in modules:
+        if "._" not in module.name:
+            body += [writer.exported(module, each) for each in _mirrored(module, set(classes))]
+    if outlived := sorted(set(PHRASES) - writer.phrases):
+        raise UnmappedError(f"nothing says any more: {outlived}")
+    return _laid_out(writer, body)
 
 
 def _in_order(classes: Mapping[str, tuple[Module, ast.ClassDef]]) -> list[str]:
@@ -770,68 +564,59 @@ def _in_order(classes: Mapping[str, tuple[Module, ast.ClassDef]]) -> list[str]:
                 add(node.id, (*above, name))
         ordered.append(name)
 
-    for name in classes:
+    for name in sorted(classes):
         add(name, ())
     return ordered
 
 
-def generate(package: Path) -> str:
-    """Return the text of the sync module for the async classes of a package directory.
-
-    Args:
-        package: The directory of the package.
-
-    Raises:
-        UnmappedError: There is no rule for something in the async classes.
-    """
-    modules = _modules(package)
-    classes: dict[str, tuple[Module, ast.ClassDef]] = {}
-    for module in modules:
-        for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and node.name.startswith("Async"):
-                classes[node.name] = (module, node)
-    faces = {name: name.removeprefix("Async") for name in classes}
-    writer = Writer(faces, _supported(package))
-    blocks = [writer.face(*classes[name]) for name in _in_order(classes)]
-    exported = sorted(faces.values())
-    for module in modules:
-        for node in module.tree.body:
-            if isinstance(node, Function) and node.name in module.exported:
-                signature = [node.args, *filter(None, [node.returns])]
-                names = {
-                    each.id
-                    for part in signature
-                    for each in ast.walk(part)
-                    if isinstance(each, ast.Name)
-                }
-                if names & set(classes):
-                    blocks.append(writer.function(module, node))
-                    exported = [*dict.fromkeys([*exported, node.name])]
-    if outlived := sorted(set(PHRASES) - writer.phrases):
-        raise UnmappedError(f"nothing says any more: {outlived}")
-    return _module_text(writer, exported, blocks)
+def _mirrored(module: Module, classes: set[str]) -> Iterator[Function]:
+    """Give the exported functions that are async, or take or give an async class."""
+    for node in module.tree.body:
+        if isinstance(node, Function) and node.name in module.exported:
+            is_async = isinstance(node, ast.AsyncFunctionDef)
+            if is_async or _names(node.args, node.returns) & classes:
+                yield node
 
 
-def _module_text(writer: Writer, exported: list[str], blocks: list[list[str]]) -> str:
+def _laid_out(writer: Writer, body: list[ast.stmt]) -> str:
+    """Put a module together and have ruff sort its imports and lay it out."""
     if writer.type_variables:
-        writer.use(Origin("typing", "TypeVar"))
-    lines = [*HEADER.splitlines(), "", *_import_lines(writer.imports)]
-    if writer.typing_imports:
-        lines += ["", "if TYPE_CHECKING:", *_import_lines(writer.typing_imports, 4)]
-    lines += ["", *_all_lines(exported)]
-    if writer.type_variables:
-        lines += ["", *(f'{name} = TypeVar("{name}")' for name in sorted(writer.type_variables))]
-    for block in blocks:
-        lines += ["", "", *block]
-    return "\n".join(lines) + "\n"
+        writer.use("typing", "TypeVar")
+    now = [_import(each) for each in sorted(writer.imports, key=repr) if not each.typing_only]
+    later = [_import(each) for each in sorted(writer.imports, key=repr) if each.typing_only]
+    names = sorted({node.name for node in body if isinstance(node, ast.ClassDef | Function)})
+    head = [f'"""{DOCSTRING}"""', *now]
+    if later:
+        head += [
+            "from typing import TYPE_CHECKING",
+            "if TYPE_CHECKING:",
+            *(f"  {e}" for e in later),
+        ]
+    head += [
+        f"__all__ = {names}",
+        *(f"{n} = TypeVar({n!r})" for n in sorted(writer.type_variables)),
+    ]
+    tree = ast.parse("\n".join(head))
+    tree.body += body
+    text = f"{COMMENT}\n{ast.unparse(ast.fix_missing_locations(tree))}\n"
+    settings = ["--isolated", "--target-version=py311", f"--line-length={WIDTH}"]
+    first_party = f"lint.isort.known-first-party = ['{PACKAGE}']"
+    text = _ruff(text, "check", "--fix", "--select=I,RUF022", f"--config={first_party}", *settings)
+    return _ruff(text, "format", *settings)
 
 
-def _all_lines(exported: list[str]) -> list[str]:
-    quoted = ", ".join(f'"{name}"' for name in exported)
-    line = f"__all__ = [{quoted}]"
-    if len(line) <= WIDTH:
-        return [line]
-    return ["__all__ = [", *(f'    "{name}",' for name in exported), "]"]
+def _import(origin: Origin) -> str:
+    if not origin.name:
+        return f"import {origin.module}"
+    return f"from {origin.module} import {origin.name}"
+
+
+def _ruff(text: str, *arguments: str) -> str:
+    command = [sys.executable, "-m", "ruff", *arguments, "--quiet", "--stdin-filename", TARGET, "-"]
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise UnmappedError(f"ruff cannot lay out the sync client: {done.stderr or done.stdout}")
+    return done.stdout
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -851,24 +636,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--check", action="store_true", help="write nothing; fail if the file is out of date"
     )
     check = parser.parse_args(arguments).check
-    package = Path(__file__).parent
-    target = package / TARGET
-    wanted = generate(package)
+    target = Path(__file__).with_name(TARGET)
+    wanted = generate(target.parent)
     if not check:
         target.write_text(wanted, encoding="utf-8")
         return 0
     present = target.read_text(encoding="utf-8") if target.exists() else ""
-    if present == wanted:
-        return 0
-    difference = unified_diff(
-        present.splitlines(),
-        wanted.splitlines(),
-        f"{TARGET}, as it is",
-        "as it should be",
-        lineterm="",
-    )
-    print("\n".join(difference))
-    return 1
+    names = f"{TARGET}, as it is", "as it should be"
+    difference = unified_diff(present.splitlines(), wanted.splitlines(), *names, lineterm="")
+    print("\n".join(difference), end="")
+    return int(present != wanted)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What the generated sync classes stand on: each wraps its async class and a lease of the loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from html import escape
 from operator import length_hint
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from registry_async._display import html_table
 from registry_async._pagination import AsyncPaginator, Page
@@ -27,9 +27,12 @@ __all__ = [
     "SyncIterator",
     "any_overload",
     "leases",
+    "run_alone",
     "unwrap",
 ]
 
+A = TypeVar("A")
+F = TypeVar("F")
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
@@ -118,16 +121,20 @@ class BaseClient(Facade["AsyncRegistryClient"]):
     """What the sync client does otherwise than by asking the async one."""
 
     _owner: bool
-
-    def _add_resources(self) -> None:
-        raise NotImplementedError
+    _resources: dict[object, object]
 
     def _adopt(self, client: "AsyncRegistryClient") -> None:
         """Become the face of a client, with a lease of its own."""
         self._async = client
         self._lease = Lease(self, client.aclose)
         self._owner = True
-        self._add_resources()
+        self._resources = {}
+
+    def _resource(self, face: Callable[[A, Lease], F], wrapped: A) -> F:
+        """Return the face of a resource, which is the same one each time."""
+        if face not in self._resources:
+            self._resources[face] = face(wrapped, self._lease)
+        return cast(F, self._resources[face])
 
     @classmethod
     def _make(
@@ -146,7 +153,7 @@ class BaseClient(Facade["AsyncRegistryClient"]):
         view._async = client
         view._lease = self._lease
         view._owner = False
-        view._add_resources()
+        view._resources = {}
         return view
 
     def _release(self) -> None:
@@ -267,6 +274,20 @@ class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
 
 def _items_of(page: Page[T]) -> tuple[T, ...]:
     return page.items
+
+
+def run_alone(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a coroutine function that belongs to no client, on a lease for this call."""
+    owner = _Call()
+    lease = Lease(owner, _nothing)
+    try:
+        return lease.run(function, *args, **kwargs)
+    finally:
+        lease.close()
+
+
+class _Call:
+    """Holds a lease while a call runs."""
 
 
 async def _nothing() -> None:

@@ -151,11 +151,36 @@ class AsyncRegistryClient:
         self._add_resources()
 
     def _add_resources(self) -> None:
-        self.registries = AsyncRegistries(self._transport)
-        self.repositories = AsyncRepositories(self._transport)
-        self.images = AsyncImages(self._transport)
-        self.tokens = AsyncTokens(self._transport)
-        self.tokens_v1 = AsyncTokensV1(self._transport)
+        self._registries = AsyncRegistries(self._transport)
+        self._repositories = AsyncRepositories(self._transport)
+        self._images = AsyncImages(self._transport)
+        self._tokens = AsyncTokens(self._transport)
+        self._tokens_v1 = AsyncTokensV1(self._transport)
+
+    @property
+    def registries(self) -> AsyncRegistries:
+        """The registries of the project."""
+        return self._registries
+
+    @property
+    def repositories(self) -> AsyncRepositories:
+        """The repositories of a registry."""
+        return self._repositories
+
+    @property
+    def images(self) -> AsyncImages:
+        """The images of a repository."""
+        return self._images
+
+    @property
+    def tokens(self) -> AsyncTokens:
+        """The tokens that Docker and other clients of the registry itself log in with."""
+        return self._tokens
+
+    @property
+    def tokens_v1(self) -> AsyncTokensV1:
+        """The tokens of API v1, which the service is going to remove; `tokens` has the new ones."""
+        return self._tokens_v1
 
     @classmethod
     def from_env(

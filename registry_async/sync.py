@@ -71,7 +71,6 @@ from registry_async.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig
-
 __all__ = [
     "Images",
     "Paginator",
@@ -83,7 +82,6 @@ __all__ = [
     "TokensV1",
     "scan",
 ]
-
 T = TypeVar("T")
 
 
@@ -973,7 +971,7 @@ class RegistryClient(BaseClient):
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
     ) -> None:
-        credentials, token, base_url = hide(credentials), hide(token), hide(base_url)
+        credentials, token, base_url = (hide(credentials), hide(token), hide(base_url))
         self._adopt(
             AsyncRegistryClient(
                 credentials,
@@ -989,15 +987,33 @@ class RegistryClient(BaseClient):
                 trace_configs=trace_configs,
                 max_response_size=max_response_size,
                 clock=clock,
-            ),
+            )
         )
 
-    def _add_resources(self) -> None:
-        self.registries = Registries(self._async.registries, self._lease)
-        self.repositories = Repositories(self._async.repositories, self._lease)
-        self.images = Images(self._async.images, self._lease)
-        self.tokens = Tokens(self._async.tokens, self._lease)
-        self.tokens_v1 = TokensV1(self._async.tokens_v1, self._lease)
+    @property
+    def registries(self) -> Registries:
+        """The registries of the project."""
+        return self._resource(Registries, self._async.registries)
+
+    @property
+    def repositories(self) -> Repositories:
+        """The repositories of a registry."""
+        return self._resource(Repositories, self._async.repositories)
+
+    @property
+    def images(self) -> Images:
+        """The images of a repository."""
+        return self._resource(Images, self._async.images)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens that Docker and other clients of the registry itself log in with."""
+        return self._resource(Tokens, self._async.tokens)
+
+    @property
+    def tokens_v1(self) -> TokensV1:
+        """The tokens of API v1, which the service is going to remove; `tokens` has the new ones."""
+        return self._resource(TokensV1, self._async.tokens_v1)
 
     @classmethod
     def from_env(
