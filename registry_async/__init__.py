@@ -1,166 +1,70 @@
 """Manage container registries: an async client, a sync one, and scans of many registries."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from registry_async._clock import Clock, SystemClock
-from registry_async._pagination import AsyncPaginator, Page
-from registry_async._plain import to_dict, to_json
-from registry_async._report import (
-    ImageSummary,
-    RegistryTotals,
-    ReportDiff,
-    ReportedError,
-    RepositoryTotals,
-    ScanReport,
-)
-from registry_async._scan import (
-    AsyncScan,
-    ScanError,
-    ScannedImage,
-    ScannedRepository,
-    ScanProgress,
-)
-from registry_async._version import __version__
-from registry_async.client import AsyncRegistryClient, scan
-from registry_async.credentials import (
-    Credentials,
-    KeystoneApplicationCredential,
-    KeystonePassword,
-    StaticToken,
-)
-from registry_async.errors import (
-    ApiError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConfigurationError,
-    ConflictError,
-    ConnectionFailedError,
-    ContainerRegistryError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitedError,
-    RegistryNotFoundError,
-    RequestError,
-    RequestTimeoutError,
-    RetentionRefusedError,
-    ServerError,
-    UnexpectedResponseError,
-    WaitFailedError,
-    WaitTimeoutError,
-)
-from registry_async.models import (
-    CleanupFailure,
-    CleanupResult,
-    Cluster,
-    DeletedImage,
-    DockerAuth,
-    DockerConfig,
-    GarbageSize,
-    Image,
-    IssuedToken,
-    Layer,
-    Registry,
-    RegistrySortField,
-    RegistryStatus,
-    Repository,
-    RepositorySortField,
-    RepositoryType,
-    ScopeMode,
-    SortOrder,
-    Token,
-    TokenScope,
-    TokenSortField,
-    TokenStatus,
-    TokenTtl,
-    TokenV1,
-)
-from registry_async.retry import RetryPolicy
+from registry_async._version import __version__ as __version__
 
+# Each public name stands once: in the `__all__` of the module that defines it. These modules are
+# asked in turn when a name is first used, so that an import alone costs next to nothing.
+_MODULES: Final = (
+    "errors",
+    "models",
+    "_clock",
+    "retry",
+    "credentials",
+    "_pagination",
+    "_plain",
+    "_report",
+    "_scan",
+    "_resources",
+    "client",
+    # Functions that both clients have are the async one's here.
+    "sync",
+)
+
+# Type checkers read the same lists. `sync` is named in full, since it repeats names of others.
 if TYPE_CHECKING:
-    from registry_async.sync import Paginator, RegistryClient, Scan
+    from registry_async._clock import *
+    from registry_async._pagination import *
+    from registry_async._plain import *
+    from registry_async._report import *
+    from registry_async._resources import *
+    from registry_async._scan import *
+    from registry_async.client import *
+    from registry_async.credentials import *
+    from registry_async.errors import *
+    from registry_async.models import *
+    from registry_async.retry import *
+    from registry_async.sync import Images as Images
+    from registry_async.sync import Paginator as Paginator
+    from registry_async.sync import Registries as Registries
+    from registry_async.sync import RegistryClient as RegistryClient
+    from registry_async.sync import Repositories as Repositories
+    from registry_async.sync import Scan as Scan
+    from registry_async.sync import Tokens as Tokens
+    from registry_async.sync import TokensV1 as TokensV1
 
-__all__ = [
-    "ApiError",
-    "AsyncPaginator",
-    "AsyncRegistryClient",
-    "AsyncScan",
-    "AuthenticationError",
-    "BadRequestError",
-    "CleanupFailure",
-    "CleanupResult",
-    "ClientClosedError",
-    "Clock",
-    "Cluster",
-    "ConfigurationError",
-    "ConflictError",
-    "ConnectionFailedError",
-    "ContainerRegistryError",
-    "Credentials",
-    "DeletedImage",
-    "DockerAuth",
-    "DockerConfig",
-    "GarbageSize",
-    "Image",
-    "ImageSummary",
-    "IssuedToken",
-    "KeystoneApplicationCredential",
-    "KeystonePassword",
-    "Layer",
-    "NotFoundError",
-    "Page",
-    "Paginator",
-    "PermissionDeniedError",
-    "RateLimitedError",
-    "Registry",
-    "RegistryClient",
-    "RegistryNotFoundError",
-    "RegistrySortField",
-    "RegistryStatus",
-    "RegistryTotals",
-    "ReportDiff",
-    "ReportedError",
-    "Repository",
-    "RepositorySortField",
-    "RepositoryTotals",
-    "RepositoryType",
-    "RequestError",
-    "RequestTimeoutError",
-    "RetentionRefusedError",
-    "RetryPolicy",
-    "Scan",
-    "ScanError",
-    "ScanProgress",
-    "ScanReport",
-    "ScannedImage",
-    "ScannedRepository",
-    "ScopeMode",
-    "ServerError",
-    "SortOrder",
-    "StaticToken",
-    "SystemClock",
-    "Token",
-    "TokenScope",
-    "TokenSortField",
-    "TokenStatus",
-    "TokenTtl",
-    "TokenV1",
-    "UnexpectedResponseError",
-    "WaitFailedError",
-    "WaitTimeoutError",
-    "__version__",
-    "scan",
-    "to_dict",
-    "to_json",
-]
+    __all__: list[str]
+else:
 
-# Whoever only awaits does without the sync client; and its module, which is generated, must not be
-# needed to generate it. Type checkers would take every name for granted if they saw the function.
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name in {"Paginator", "RegistryClient", "Scan", "sync"}:
-            module = import_module("registry_async.sync")
-            return module if name == "sync" else getattr(module, name)
+    def __getattr__(name):
+        if name == "__all__":
+            names = {each for module in _MODULES for each in _names(module)}
+            globals()[name] = sorted({*names, "__version__"})
+            return globals()[name]
+        if not name.startswith("_"):
+            for module in _MODULES:
+                if name in _names(module):
+                    value = getattr(import_module(f"{__name__}.{module}"), name)
+                    globals()[name] = value
+                    return value
+            if name == "sync":
+                return import_module(f"{__name__}.sync")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def _names(module):
+        return import_module(f"{__name__}.{module}").__all__
+
+    def __dir__():
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -20,7 +20,7 @@ from registry_async._safe_text import json_text
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = ["PlainData", "to_dict", "to_json"]
+__all__ = ["to_dict", "to_json"]
 
 
 class PlainData:

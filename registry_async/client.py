@@ -51,7 +51,7 @@ from registry_async.retry import RetryPolicy
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
-__all__ = ["DEFAULT_BASE_URL", "AsyncRegistryClient", "JsonValue", "scan"]
+__all__ = ["AsyncRegistryClient", "scan"]
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 __all__ = [
-    "DEFAULT_AUTH_URL",
     "Credentials",
     "KeystoneApplicationCredential",
     "KeystonePassword",

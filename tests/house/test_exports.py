@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -92,6 +96,29 @@ def test_a_star_import_gives_exactly_the_public_names() -> None:
 )
 def test_what_users_type_is_there(name: str) -> None:
     assert name in registry_async.__all__
+
+
+def test_type_checkers_see_the_names_that_there_are() -> None:
+    tree = ast.parse(Path(registry_async.__file__).read_text(encoding="utf-8"))
+    starred, named = set[str](), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("registry_async"):
+            names = {alias.asname or "*" for alias in node.names}
+            if names == {"*"}:
+                starred.add(str(node.module))
+            else:
+                named |= names
+    seen = {name for module in starred for name in import_module(module).__all__}
+    assert seen | named == set(registry_async.__all__)
+    assert seen & named == set()
+
+
+def test_the_generator_is_in_no_wheel() -> None:
+    root = Path(registry_async.__file__).parents[1]
+    target = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    excluded = target["targets"]["wheel"]["exclude"]
+    assert "registry_async/_generate_sync.py" in excluded
+    assert all((root / path).exists() for path in excluded)
 
 
 def test_every_public_name_is_documented() -> None:

@@ -237,7 +237,10 @@ def test_options_that_are_spelled_once_are_passed_on(package: Path) -> None:
 class AsyncImages(''',
     )
     change(
-        package, "_resources/images.py", "from operator", "from typing import Literal, Unpack, overload\nfrom operator"
+        package,
+        "_resources/images.py",
+        "from operator",
+        "from typing import Literal, Unpack, overload\nfrom operator",
     )
     add_to_images(
         package,
@@ -453,8 +456,8 @@ CHANGES: Final = {
     ),
     "an exported function without clients": (
         "client.py",
-        '"JsonValue", "scan"]',
-        '"JsonValue", "look", "scan"]',
+        '"AsyncRegistryClient", "scan"]',
+        '"AsyncRegistryClient", "look", "scan"]',
         "\n@overload\ndef scan(",
         '\ndef look(at: AsyncRegistryClient) -> AsyncScan:\n    """L."""\n\n@overload\ndef scan(',
         "does not begin with clients",
