@@ -6,7 +6,9 @@ from base64 import b64decode, b64encode
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -15,8 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from attrs import asdict, field, frozen, has
 
-from registry_async.errors import ApiError, RequestError
-from registry_async.models import Image, Registry, Repository
+from registry_async._pagination import DEFAULT_PAGE_SIZE, Walk, page_source, read_page
+from registry_async._resources import AsyncRegistries
+from registry_async._tasks import Ask
+from registry_async.errors import ApiError, ContainerRegistryError, RequestError
+from registry_async.models import GarbageSize, Image, Registry, Repository
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -617,6 +622,7 @@ class RegistryCounter:
         self.label = label
         self.found = found
         self.quota: Registry | None = None
+        self.garbage: GarbageSize | None = None
         self.repositories: list[RepositoryCounter] = []
         self._builder = builder
 
@@ -625,6 +631,15 @@ class RegistryCounter:
         counter = RepositoryCounter(self._builder, self, found)
         self.repositories.append(counter)
         return counter
+
+    async def read(self, registries: AsyncRegistries, ask: Ask) -> None:
+        """Read what a garbage collection would free.
+
+        Args:
+            registries: The registries of the project.
+            ask: What sends the request.
+        """
+        self.garbage = await ask(partial(registries.get_garbage_size, self.found.id))
 
     def totals(self, rows: Iterable[RepositoryTotals]) -> RegistryTotals:
         """Return the totals, given those of the repositories."""
@@ -646,6 +661,40 @@ class RegistryCounter:
         )
 
 
+class ProjectCounter:
+    """Count what is in one project."""
+
+    def __init__(self, builder: "ReportBuilder", label: str | None) -> None:
+        self._builder = builder
+        self._label = label
+        self._registries: dict[str, RegistryCounter] = {}
+
+    def add_registry(self, found: Registry) -> RegistryCounter:
+        """Count a registry."""
+        counter = self._builder.add_registry(self._label, found)
+        self._registries[found.id] = counter
+        return counter
+
+    async def read(self, registries: AsyncRegistries, ask: Ask) -> None:
+        """Read the quotas, which only lists of API v1 tell. A report does without if need be.
+
+        Args:
+            registries: The registries of the project.
+            ask: What sends the requests.
+        """
+        missing = dict(self._registries)
+        size = max(DEFAULT_PAGE_SIZE, len(missing))
+        source = page_source(registries.list(api_version=1, page_size=size))
+        walk = Walk(source, 0)
+        with suppress(ContainerRegistryError):
+            while missing and not walk.done:
+                page = walk.feed(await ask(partial(read_page, source, walk.offset, size)))
+                for registry in page.items:
+                    counter = missing.pop(registry.id, None)
+                    if counter is not None:
+                        counter.quota = registry
+
+
 class ReportBuilder:
     """Count what a scan finds. It keeps a row a repository and a number a layer, no images."""
 
@@ -656,6 +705,10 @@ class ReportBuilder:
         self.oldest = _oldest()
         self._registries: list[RegistryCounter] = []
         self._errors: list[ReportedError] = []
+
+    def add_project(self, label: str | None) -> ProjectCounter:
+        """Count a project."""
+        return ProjectCounter(self, label)
 
     def add_registry(self, label: str | None, found: Registry) -> RegistryCounter:
         """Count a registry."""

@@ -2,10 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import anyio
 
-__all__ = ["Workers", "iteration_safe"]
+__all__ = ["Ask", "Workers", "iteration_safe"]
+
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Sends one request of a larger work when its turn comes, and returns what it gives."""
+
+    async def __call__(self, request: Callable[[], Awaitable[T]], /) -> T: ...
 
 
 def iteration_safe(error: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Final, Literal, Self, Unpack, overload
 
 from registry_async._clock import Clock, SystemClock
 from registry_async._converter import encode_body
@@ -28,16 +28,15 @@ from registry_async._resources import (
     AsyncTokens,
     AsyncTokensV1,
 )
-from registry_async._scan import (
+from registry_async._scan.options import (
     DEFAULT_CONCURRENCY,
-    AsyncScan,
     Patterns,
-    ScannedImage,
-    ScannedRepository,
-    ScanProgress,
-    ScanTarget,
-    scan_options,
+    ScanOptions,
+    ScanSettings,
 )
+from registry_async._scan.results import ScannedImage, ScannedRepository, ScanProgress
+from registry_async._scan.run import ScanTarget
+from registry_async._scan.scan import AsyncScan
 from registry_async._secrets import Secret, hide
 from registry_async.credentials import (
     Credentials,
@@ -330,32 +329,16 @@ class AsyncRegistryClient:
     def scan(
         self,
         *,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        registries: str | Iterable[str] | None = None,
-        repository: Patterns | None = None,
         images: Literal[True] = True,
-        tags: Patterns | bool | None = None,
-        page_size: int = DEFAULT_PAGE_SIZE,
-        max_rate: float | None = None,
-        on_error: Literal["record", "raise"] = "record",
-        on_progress: Callable[[ScanProgress], object] | None = None,
-        progress: bool = False,
+        **settings: Unpack[ScanSettings],
     ) -> AsyncScan[ScannedImage]: ...
 
     @overload
     def scan(
         self,
         *,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        registries: str | Iterable[str] | None = None,
-        repository: Patterns | None = None,
         images: Literal[False],
-        tags: Patterns | bool | None = None,
-        page_size: int = DEFAULT_PAGE_SIZE,
-        max_rate: float | None = None,
-        on_error: Literal["record", "raise"] = "record",
-        on_progress: Callable[[ScanProgress], object] | None = None,
-        progress: bool = False,
+        **settings: Unpack[ScanSettings],
     ) -> AsyncScan[ScannedRepository]: ...
 
     def scan(
@@ -400,7 +383,7 @@ class AsyncRegistryClient:
         Raises:
             ValueError: An argument makes no sense.
         """
-        options = scan_options(
+        options = ScanOptions.check(
             concurrency=concurrency,
             registries=registries,
             repository=repository,
@@ -451,7 +434,7 @@ class AsyncRegistryClient:
             ValueError: An argument makes no sense.
             ContainerRegistryError: Something failed, and ``on_error`` is ``"raise"``.
         """
-        options = scan_options(
+        options = ScanOptions.check(
             concurrency=concurrency,
             registries=registries,
             repository=repository,
@@ -507,16 +490,8 @@ class AsyncRegistryClient:
 def scan(
     clients: Iterable[AsyncRegistryClient],
     *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    registries: str | Iterable[str] | None = None,
-    repository: Patterns | None = None,
     images: Literal[True] = True,
-    tags: Patterns | bool | None = None,
-    page_size: int = DEFAULT_PAGE_SIZE,
-    max_rate: float | None = None,
-    on_error: Literal["record", "raise"] = "record",
-    on_progress: Callable[[ScanProgress], object] | None = None,
-    progress: bool = False,
+    **settings: Unpack[ScanSettings],
 ) -> AsyncScan[ScannedImage]: ...
 
 
@@ -524,16 +499,8 @@ def scan(
 def scan(
     clients: Iterable[AsyncRegistryClient],
     *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    registries: str | Iterable[str] | None = None,
-    repository: Patterns | None = None,
     images: Literal[False],
-    tags: Patterns | bool | None = None,
-    page_size: int = DEFAULT_PAGE_SIZE,
-    max_rate: float | None = None,
-    on_error: Literal["record", "raise"] = "record",
-    on_progress: Callable[[ScanProgress], object] | None = None,
-    progress: bool = False,
+    **settings: Unpack[ScanSettings],
 ) -> AsyncScan[ScannedRepository]: ...
 
 
@@ -586,7 +553,7 @@ def scan(
         )
     if len({id(client) for client in every}) < len(every):
         raise ValueError("clients must not hold one client twice")
-    options = scan_options(
+    options = ScanOptions.check(
         concurrency=concurrency,
         registries=registries,
         repository=repository,

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from registry_async import client
 from registry_async._clock import Clock
@@ -20,14 +20,8 @@ from registry_async._resources.registries import AsyncRegistries
 from registry_async._resources.repositories import AsyncRepositories
 from registry_async._resources.tokens import AsyncTokens
 from registry_async._resources.tokens_v1 import AsyncTokensV1
-from registry_async._scan import (
-    DEFAULT_CONCURRENCY,
-    Patterns,
-    ScanError,
-    ScannedImage,
-    ScannedRepository,
-    ScanProgress,
-)
+from registry_async._scan.options import DEFAULT_CONCURRENCY, Patterns, ScanSettings
+from registry_async._scan.results import ScanError, ScannedImage, ScannedRepository, ScanProgress
 from registry_async._secrets import hide
 from registry_async._sync_support import (
     BaseClient,
@@ -71,6 +65,7 @@ from registry_async.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig
+    from pandas import DataFrame
 __all__ = [
     "Images",
     "Paginator",
@@ -920,6 +915,19 @@ class Scan(BaseScan[T], Generic[T]):
         """
         return self._lease.run(self._async.report)
 
+    def to_dataframe(self) -> "DataFrame":
+        """Read everything into a data frame (extra ``pandas``). It has to fit into memory.
+
+        Returns:
+            A row an image, or a row a repository with ``images=False``: bytes as Int64, times as
+            datetime64[ns, UTC], the tags of an image as a list, its layers as a count.
+
+        Raises:
+            ConfigurationError: The extra is not installed.
+            ContainerRegistryError: Something failed, and ``on_error`` is ``"raise"``.
+        """
+        return self._lease.run(self._async.to_dataframe)
+
 
 class RegistryClient(BaseClient):
     """A client of the Container Registry management API, for use with ``with``.
@@ -1125,34 +1133,12 @@ class RegistryClient(BaseClient):
 
     @overload
     def scan(
-        self,
-        *,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        registries: str | Iterable[str] | None = None,
-        repository: Patterns | None = None,
-        images: Literal[True] = True,
-        tags: Patterns | bool | None = None,
-        page_size: int = DEFAULT_PAGE_SIZE,
-        max_rate: float | None = None,
-        on_error: Literal["record", "raise"] = "record",
-        on_progress: Callable[[ScanProgress], object] | None = None,
-        progress: bool = False,
+        self, *, images: Literal[True] = True, **settings: Unpack[ScanSettings]
     ) -> Scan[ScannedImage]: ...
 
     @overload
     def scan(
-        self,
-        *,
-        concurrency: int = DEFAULT_CONCURRENCY,
-        registries: str | Iterable[str] | None = None,
-        repository: Patterns | None = None,
-        images: Literal[False],
-        tags: Patterns | bool | None = None,
-        page_size: int = DEFAULT_PAGE_SIZE,
-        max_rate: float | None = None,
-        on_error: Literal["record", "raise"] = "record",
-        on_progress: Callable[[ScanProgress], object] | None = None,
-        progress: bool = False,
+        self, *, images: Literal[False], **settings: Unpack[ScanSettings]
     ) -> Scan[ScannedRepository]: ...
 
     def scan(
@@ -1277,33 +1263,14 @@ class RegistryClient(BaseClient):
 def scan(
     clients: Iterable[RegistryClient],
     *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    registries: str | Iterable[str] | None = None,
-    repository: Patterns | None = None,
     images: Literal[True] = True,
-    tags: Patterns | bool | None = None,
-    page_size: int = DEFAULT_PAGE_SIZE,
-    max_rate: float | None = None,
-    on_error: Literal["record", "raise"] = "record",
-    on_progress: Callable[[ScanProgress], object] | None = None,
-    progress: bool = False,
+    **settings: Unpack[ScanSettings],
 ) -> Scan[ScannedImage]: ...
 
 
 @overload
 def scan(
-    clients: Iterable[RegistryClient],
-    *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    registries: str | Iterable[str] | None = None,
-    repository: Patterns | None = None,
-    images: Literal[False],
-    tags: Patterns | bool | None = None,
-    page_size: int = DEFAULT_PAGE_SIZE,
-    max_rate: float | None = None,
-    on_error: Literal["record", "raise"] = "record",
-    on_progress: Callable[[ScanProgress], object] | None = None,
-    progress: bool = False,
+    clients: Iterable[RegistryClient], *, images: Literal[False], **settings: Unpack[ScanSettings]
 ) -> Scan[ScannedRepository]: ...
 
 

@@ -209,7 +209,8 @@ async def test_a_report_does_without_the_quota() -> None:
         server.populate(registries=2, repositories=1, images=1)
 
         async def refuse(request: SeenRequest) -> Reply | None:
-            return Reply(500, {"error": "No."}) if "/v1/" in request.target else None
+            lists = request.target.partition("?")[0].endswith("/v1/registries")
+            return Reply(500, {"error": "No."}) if lists else None
 
         server.on_request = refuse
         report = await client.scan_report()
@@ -705,3 +706,28 @@ async def test_csv_is_safe_for_spreadsheets_and_whole(hostile: ScanReport) -> No
         "'" + name if name.startswith("=") else visible(name) for name in HOSTILE
     ]
     assert sum(int(row["total_size"]) for row in rows) == hostile.total_size
+
+
+async def test_what_a_collection_would_free_is_asked_for_each_registry() -> None:
+    async with project() as (server, client):
+        server.populate(registries=3, repositories=1, images=1)
+        report = await client.scan_report()
+        assert report.complete
+        assert server.count(operation_id="getGarbageSize") == 3
+
+
+async def test_garbage_that_cannot_be_read_is_an_error_of_its_registry() -> None:
+    async with project() as (server, client):
+        server.populate(registries=3, repositories=1, images=1)
+        sick = list(server.registries)[1]
+
+        async def refuse(request: SeenRequest) -> Reply | None:
+            asks = sick in request.target and "/v1/" in request.target
+            return Reply(500, {"error": "No."}) if asks else None
+
+        server.on_request = refuse
+        report = await client.scan_report()
+        assert not report.complete
+        assert report.image_count == 3
+        (error,) = report.errors
+        assert (error.registry, error.repository) == ("registry-001", None)
