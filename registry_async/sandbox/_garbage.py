@@ -83,8 +83,9 @@ def collect(registry: StoredRegistry, now: float) -> None:
     registry.pending = {
         blob: until for blob, until in registry.pending.items() if blob in registry.blobs
     }
-    for repository in repositories:
+    for repository in [*repositories, *registry.drafts.values()]:
         repository.links &= registry.blobs.keys()
+    registry.drafts = {name: draft for name, draft in registry.drafts.items() if draft.links}
     registry.kept_by_collection = None
     registry.changed = True
 

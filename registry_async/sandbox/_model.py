@@ -157,8 +157,9 @@ class StoredCluster:
 class StoredRegistry:
     """Hold one registry. Times that end in `_until` are seconds of the sandbox's clock.
 
-    `blobs` gives the size of everything stored, by digest. `pending` says, for blobs of a push that
-    goes on, until when a collection spares them. `changed` is True until it has been saved.
+    `blobs` gives the size of everything stored, by digest. `drafts` are repositories that have
+    blobs and no manifest yet, which no list shows. `pending` says, for blobs of a push that goes
+    on, until when a collection spares them. `changed` is True until it has been saved.
     """
 
     id: str
@@ -166,6 +167,7 @@ class StoredRegistry:
     created_at: int
     size_limit: int
     repositories: dict[str, StoredRepository] = Factory(dict[str, StoredRepository])
+    drafts: dict[str, StoredRepository] = Factory(dict[str, StoredRepository])
     clusters: list[StoredCluster] = Factory(list[StoredCluster])
     blobs: dict[str, int] = Factory(dict[str, int])
     pending: dict[str, float] = Factory(dict[str, float])
@@ -196,9 +198,10 @@ class StoredRegistry:
 
     def store(self, blob: StoredLayer) -> None:
         """Count a blob among what is stored, once."""
-        if blob.digest not in self.blobs:
+        before = self.blobs.get(blob.digest)
+        if before != blob.size:
             self.blobs[blob.digest] = blob.size
-            self.size += blob.size
+            self.size += blob.size - (before or 0)
             self.changed = True
 
     def __repr__(self) -> str:

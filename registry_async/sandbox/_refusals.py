@@ -75,3 +75,24 @@ def image_not_found(reference: str) -> Refusal:
 def token_not_found() -> Refusal:
     """Say that the project has no such token."""
     return Refusal(404, "Token not found.")
+
+
+class RegistryRefusal(Refusal):
+    """Refuse in the form of the OCI distribution API, with one of its codes.
+
+    Args:
+        status: The HTTP status.
+        code: The code, such as `NAME_UNKNOWN`.
+        message: What the caller is told.
+        headers: Headers to add to the answer.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, headers=headers)
+        self.code = code
+
+    def body(self) -> dict[str, object]:
+        """Give the one error in the distribution API's form."""
+        return {"errors": [{"code": self.code, "message": self.message, "detail": None}]}

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn, cast
 from urllib.parse import parse_qsl
 
@@ -41,18 +41,21 @@ class Query:
 
     Args:
         text: The query as it arrived, without the question mark.
+        repeated: The parameters that may be given several times.
 
     Raises:
         Refusal: 400 if it is not UTF-8 or names a parameter twice.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, repeated: Collection[str] = ()) -> None:
         try:
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
         except ValueError:
             raise bad_request("Query is not valid UTF-8.") from None
-        self.values = dict(pairs)
-        if len(self.values) < len(pairs):
+        self._repeated = [pair for pair in pairs if pair[0] in repeated]
+        single = [pair for pair in pairs if pair[0] not in repeated]
+        self.values = dict(single)
+        if len(self.values) < len(single):
             raise bad_request("A query parameter is given twice.")
 
     def integer(self, name: str, *, default: int, minimum: int) -> int:
@@ -82,6 +85,10 @@ class Query:
     def text(self, name: str) -> str:
         """Read any text; absent is empty."""
         return self.values.get(name, "")
+
+    def texts(self, name: str) -> list[str]:
+        """Read a parameter that may be given several times."""
+        return [value for key, value in self._repeated if key == name]
 
     def page(self, *, default: int | None, max_limit: int | None) -> Page:
         """Read `limit` and `offset`, and cap the limit as the server does.

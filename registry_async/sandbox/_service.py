@@ -3,9 +3,8 @@
 import asyncio
 import json
 import math
-import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib import resources
 from typing import Any, NoReturn
@@ -13,8 +12,12 @@ from typing import Any, NoReturn
 from aiohttp import web
 
 from registry_async.sandbox._actions import Actions
+from registry_async.sandbox._delivery import as_fault, as_response, deliver
+from registry_async.sandbox._distribution import PATH as DISTRIBUTION_PATH
+from registry_async.sandbox._distribution import Distribution
 from registry_async.sandbox._faults import Fault, Faults
 from registry_async.sandbox._identity import Identity
+from registry_async.sandbox._pulls import Download
 from registry_async.sandbox._records import RequestRecord
 from registry_async.sandbox._refusals import ErrorForm, Refusal
 from registry_async.sandbox._requests import Answer, Call, Query, Settings
@@ -26,7 +29,6 @@ IDENTITY_PATH = "/identity/v3"
 _DOCUMENTS = ("/openapi.json", API_PATH + "/openapi.json")
 # The provider's Go client, which reads some answers otherwise than the API reference has them.
 _GO_CLIENT = "craas-go/"
-_PHRASES = {429: "Too many requests.", 500: "Internal server error."}
 
 _Operation = Callable[[], Answer]
 
@@ -63,6 +65,7 @@ class Service:
         self.origin = ""
         self._state = state
         self._actions = actions
+        self._distribution = Distribution(state, actions)
         self._identity = identity
         self._faults = faults
         self._settings = settings
@@ -86,24 +89,21 @@ class Service:
         raw_path, _, raw_query = target.partition("?")
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        try:
-            body, too_large = await request.read(), None
-        except web.HTTPRequestEntityTooLarge:
-            body, too_large = b"", Refusal(413, "Body is too large.", form=ErrorForm.MESSAGE)
-        record = RequestRecord(
-            request.method, raw_path, {}, raw_query, request.headers.copy(), body
-        )
-        operation = self._find(record) if too_large is None else _refusing(too_large)
+        record = RequestRecord(request.method, raw_path, {}, raw_query, request.headers.copy(), b"")
+        # A layer is stored as it comes, and no copy of it is kept for assertions.
+        to_registry = _is_below(raw_path, DISTRIBUTION_PATH)
+        operation = None if to_registry else await self._read(request, record)
         with self._state.lock:
             self.records.append(record)
             fault = self._faults.take(record.method, raw_path)
         try:
             if fault is not None and fault.when == "before":
                 await self._wait(fault.latency)
-            answer = self._answer_or_fault(record, operation, fault)
+            reply = await self._answer_or_fault(request, record, operation, fault)
             if fault is not None and fault.when == "after":
                 await self._wait(fault.latency)
-            return await self._send(request, record, answer, fault)
+            record.status = None if fault is not None and fault.drop is not None else reply.status
+            return await deliver(request, reply, fault)
         except asyncio.CancelledError:
             record.cancelled = True
             raise
@@ -114,42 +114,35 @@ class Service:
         if seconds > 0:
             await self._sleep(seconds)
 
-    def _answer_or_fault(
-        self, record: RequestRecord, operation: _Operation, fault: Fault | None
-    ) -> web.Response:
-        strikes = fault is not None and (fault.status is not None or fault.drop is not None)
-        if fault is None or not strikes or fault.when == "after":
-            with self._state.lock:
-                response = _response(self._carry_out(record, operation))
-            if fault is None or fault.status is None:
-                return response
-        if fault.status is None:
-            return web.Response(status=204)  # never sent: the connection is dropped instead
-        return _fault_response(fault)
+    async def _read(self, request: web.BaseRequest, record: RequestRecord) -> _Operation:
+        try:
+            record.body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            refusal = Refusal(413, "Body is too large.", form=ErrorForm.MESSAGE)
+            return _refusing(refusal)
+        return self._find(record)
 
-    async def _send(
+    async def _answer_or_fault(
         self,
         request: web.BaseRequest,
         record: RequestRecord,
-        response: web.Response,
+        operation: _Operation | None,
         fault: Fault | None,
-    ) -> web.StreamResponse:
-        response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
-        transport = request.transport
-        if fault is not None and fault.drop is not None and transport is not None:
-            transport.abort() if fault.drop == "reset" else transport.close()
-            return response
-        record.status = response.status
-        if fault is None or fault.truncate is None:
-            return response
-        body = response.body if isinstance(response.body, bytes) else b""
-        cut = web.StreamResponse(status=response.status, headers=response.headers)
-        cut.content_length = len(body)
-        await cut.prepare(request)
-        await cut.write(body[: fault.truncate])
-        if transport is not None:
-            transport.close()
-        return cut
+    ) -> web.Response | Download:
+        if fault is not None and fault.strikes_instead:
+            # What is not sent needs no answer: the connection is dropped.
+            return web.Response(status=204) if fault.status is None else as_fault(fault)
+        if operation is None:
+            origin = f"{request.scheme}://{request.host}"
+            answer = await self._distribution.answer(
+                request, record.raw_path, record.raw_query, origin
+            )
+        else:
+            with self._state.lock:
+                answer = self._carry_out(record, operation)
+        if fault is not None and fault.status is not None:
+            return as_fault(fault)
+        return answer if isinstance(answer, Download) else as_response(answer)
 
     def _find(self, record: RequestRecord) -> _Operation:
         """Tell what a request means before it is known whether it will be carried out."""
@@ -239,8 +232,7 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         error = Refusal(status, message or "Malformed request.", form=ErrorForm.MESSAGE)
-        response = _response(Answer(status, error.body()))
-        response.headers["X-Request-Id"] = str(uuid.uuid4())
+        response = as_response(Answer(status, error.body()))
         response.force_close()
         return response
 
@@ -254,30 +246,3 @@ def _refusing(refusal: Refusal) -> _Operation:
         raise refusal
 
     return refuse
-
-
-def _response(answer: Answer) -> web.Response:
-    if answer.body is None:
-        return web.Response(status=answer.status, headers=answer.headers)
-    text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
-    return web.Response(
-        status=answer.status,
-        body=text.encode("utf-8", "replace"),
-        content_type="application/json",
-        headers=answer.headers,
-    )
-
-
-def _fault_response(fault: Fault) -> web.Response:
-    status = fault.status or 500
-    headers: Mapping[str, str] = fault.headers
-    body = fault.body
-    if body is None and status >= 400:
-        error = {"error": _PHRASES.get(status, f"Injected fault {status}.")}
-        body = json.dumps(error).encode()
-    named = any(name.lower() == "content-type" for name in headers)
-    return web.Response(
-        status=status,
-        body=body,
-        headers=headers if named else {"Content-Type": "application/json", **headers},
-    )

@@ -41,6 +41,8 @@ from registry_async.sandbox._tokens import Tokens
 
 _GIB = 1024**3
 _INDEX_SIZE = 1_609
+# So long does a collection spare the blobs of a push whose manifest has not come yet.
+_PUSH_SECONDS = 3_600.0
 _CONFIG_TYPES = {IMAGE_MEDIA_TYPE: DOCKER_CONFIG, OCI_IMAGE: OCI_CONFIG}
 _LAYER_TYPES = {
     IMAGE_MEDIA_TYPE: "application/vnd.docker.image.rootfs.diff.tar",
@@ -240,9 +242,20 @@ class State:
         with self.lock:
             blob = StoredLayer(digest_of(content), len(content))
             self.contents.put(blob.digest, content)
-            repository.registry.store(blob)
-            repository.links.add(blob.digest)
+            self.link_blob(repository, blob.digest, blob.size)
             return blob
+
+    def link_blob(self, repository: StoredRepository, digest: str, size: int) -> None:
+        """Let a blob that is stored be pulled by a repository's name."""
+        with self.lock:
+            repository.registry.store(StoredLayer(digest, size))
+            repository.links.add(digest)
+            repository.registry.changed = True
+
+    def expect_manifest(self, registry: StoredRegistry, digest: str) -> None:
+        """Spare a blob for a while, as the manifest that refers to it is still to come."""
+        with self.lock:
+            registry.pending[digest] = self._clock() + _PUSH_SECONDS
 
     def push_image(
         self,

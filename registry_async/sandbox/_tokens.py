@@ -22,6 +22,10 @@ class Scope(NamedTuple):
     registry_ids: tuple[str, ...]
 
 
+# A v1 token opens everything.
+_EVERYTHING = Scope(all_registries=True, read_write=True, registry_ids=())
+
+
 @define(eq=False)
 class StoredToken:
     """Hold a v2 token. Times are nanoseconds since 1970; no `expires_at` means for ever."""
@@ -127,26 +131,24 @@ class Tokens:
         if self._v1.pop(secret, None) is None:
             raise _invalid_token()
 
-    def log_in(self, secret: str, registry_id: str = "") -> bool:
-        """Do as Docker does with a token's secret.
+    def scope_of(self, secret: str) -> Scope | None:
+        """Tell what a secret opens now, as Docker is told when it logs in.
 
         Args:
             secret: What is given as the password.
-            registry_id: The registry that is to be opened; any by default.
 
         Returns:
-            Whether the secret opens it now. The time of use of a v2 token is noted.
+            The scope of its token; None if there is no such token, or none that is active. The
+            time of use of a v2 token is noted.
         """
         now = self._now()
         if secret in self._v1:
-            return self._v1[secret].expires_at > now
+            return _EVERYTHING if self._v1[secret].expires_at > now else None
         for token in self._tokens.values():
             if token.secret == secret and token.status(now) == "active":
-                opens = token.scope.all_registries or registry_id in ("", *token.scope.registry_ids)
-                if opens:
-                    token.last_used_at = now
-                return opens
-        return False
+                token.last_used_at = now
+                return token.scope
+        return None
 
 
 def docker_config(host: str, secret: str) -> dict[str, object]:
