@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
 from attrs import frozen
 
+from registry_async._arguments import check_count as check_count
 from registry_async._display import ResultList, progress_bar
 from registry_async._plain import PlainData
 from registry_async._tasks import Workers, iteration_safe
@@ -453,14 +454,3 @@ class AsyncPaginator(OnlyAsync, Generic[T]):
 def page_source(paginator: AsyncPaginator[T]) -> PageSource[T]:
     """Return how a list is read, for those who read many lists at once."""
     return paginator._source  # pyright: ignore[reportPrivateUsage]
-
-
-def check_count(value: int, argument: str, *, minimum: int) -> int:
-    """Return the value if it is an integer that is large enough.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"{argument} must be an integer of at least {minimum}")
-    return value

@@ -1,12 +1,13 @@
 """Where the operations of the service live, and how their paths are put together. No I/O."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from attrs import frozen
 
+from registry_async._arguments import QueryValue as QueryValue
+from registry_async._arguments import check_text as check_text
 from registry_async._secrets import Secret
 
 
@@ -60,9 +61,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "revokeToken": Operation("POST", "/v2/tokens/{token_id}/revoke"),
 }
 
-# Control characters, which would end up in logs and headers, and what has no UTF-8 form.
-_UNSENDABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-
 # Names of things below a repository: a manifest of this name could not be told from them.
 _RESERVED_REFERENCES: Final = frozenset({"cleanup", "images", "tags"})
 
@@ -105,30 +103,6 @@ def _segment_problem(value: str) -> str | None:
         decoded = further
 
 
-def check_text(value: str, argument: str) -> str:
-    """Return the value if it is text that can be sent.
-
-    Raises:
-        ValueError: It is no string, or holds control characters or lone surrogates.
-    """
-    # Callers without a type checker pass None and numbers, which would be sent as their text.
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"{argument} must be a string, not {type(value).__name__}")
-    if _UNSENDABLE.search(value):
-        raise ValueError(f"{argument} must not contain control characters or lone surrogates")
-    return value
-
-
-def check_flag(value: bool, argument: str) -> None:
-    """Refuse what is no bool: the text ``"false"`` would mean yes.
-
-    Raises:
-        ValueError: It is neither True nor False.
-    """
-    if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"{argument} must be True or False, not {type(value).__name__}")
-
-
 def operation_path(operation: Operation, parameters: Mapping[str, str]) -> str:
     """Return the encoded path of an operation below the base URL.
 
@@ -165,9 +139,6 @@ def relative_path(path: str, argument: str = "path") -> str:
     for segment in path.removeprefix("/").split("/"):
         encode_segment(unquote(segment), argument)
     return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=~-._")
-
-
-QueryValue = str | int | bool | None
 
 
 def encode_query(parameters: Mapping[str, QueryValue]) -> str:

@@ -137,7 +137,10 @@ class ApiError(RequestError):
         url: The URL, with secrets redacted.
         request_id: The service's identifier of the request, where it sends one.
         body: The answer's body as text, cut to 4 kB, with secrets redacted.
+        hint: What to do about it, where that is known; empty otherwise.
     """
+
+    hint: str = ""
 
     def __init__(
         self,
@@ -156,7 +159,8 @@ class ApiError(RequestError):
     def __str__(self) -> str:
         where = f"{self.method} {self.url}: " if self.method or self.url else ""
         request_id = f" (request id {self.request_id})" if self.request_id else ""
-        return visible_lines(f"{where}{self.status} {self.message}{request_id}")
+        hint = f"; {self.hint}" if self.hint else ""
+        return visible_lines(f"{where}{self.status} {self.message}{request_id}{hint}")
 
 
 class BadRequestError(ApiError):

@@ -291,6 +291,11 @@ class TokenScope(PlainData):
     registry_ids: tuple[str, ...] = field(default=(), converter=_as_tuple)
 
 
+def _name_or_none(name: str | None) -> str | None:
+    # The service's backend is written in Go, where a text that is not set is an empty one.
+    return name or None
+
+
 @frozen(weakref_slot=False)
 class Token(PlainData):
     """An access token (v2), without its secret.
@@ -306,7 +311,7 @@ class Token(PlainData):
     """
 
     id: str
-    name: str | None
+    name: str | None = field(converter=_name_or_none)
     status: TokenStatus | str
     scope: TokenScope
     expires_at: datetime | None

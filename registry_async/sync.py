@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from registry_async import client
+from registry_async._arguments import (
+    AccessMode,
+    ApiVersion,
+    NameSort,
+    RegistrySort,
+    RepositorySort,
+    SortDirection,
+    TokenLife,
+    TokenSort,
+)
 from registry_async._clock import Clock
 from registry_async._display import ResultList
 from registry_async._pagination import DEFAULT_PAGE_SIZE, Page
@@ -135,7 +145,7 @@ class Images(Facade[AsyncImages]):
         search: str | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> Paginator[Image]:
         """List the images with their layers (operations ``listImages`` and ``listImagesV1``).
 
@@ -227,11 +237,11 @@ class Registries(Facade[AsyncRegistries]):
         self,
         *,
         search: str | None = None,
-        sort_field: RegistrySortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        sort_field: RegistrySortField | RegistrySort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> Paginator[Registry]:
         """List the registries (operations ``listRegistries`` and ``listRegistriesV1``).
 
@@ -266,14 +276,14 @@ class Registries(Facade[AsyncRegistries]):
 
         Args:
             name: Lower-case Latin letters, digits and hyphens; it starts with a letter and ends
-                with a letter or digit; at most 20 characters.
+                with a letter or digit. The service documents at most 20 characters.
             wait: Whether to wait, up to 600 seconds, until it is ACTIVE.
 
         Returns:
             The registry; without ``wait`` its status is CREATING.
 
         Raises:
-            ValueError: The service would refuse the name.
+            ValueError: The name has letters that no registry's name has.
             ConflictError: There is a registry of this name.
             WaitFailedError: It went to a status that does not lead to ACTIVE.
             WaitTimeoutError: It did not become ACTIVE in time.
@@ -301,8 +311,8 @@ class Registries(Facade[AsyncRegistries]):
             name: The whole name.
 
         Raises:
-            ValueError: No registry can have this name.
-            NotFoundError: There is no such registry.
+            ValueError: The name is empty or cannot be sent.
+            RegistryNotFoundError: No registry has this name.
             ContainerRegistryError: The request failed otherwise.
         """
         return self._lease.run(self._async.get_by_name, name)
@@ -439,6 +449,38 @@ class Registries(Facade[AsyncRegistries]):
             poll_interval=poll_interval,
         )
 
+    def wait_for_garbage_collection(
+        self,
+        registry_id: str,
+        *,
+        timeout: float = WAIT_TIMEOUT,
+        poll_interval: float = POLL_INTERVAL,
+    ) -> None:
+        """Wait until a garbage collection that was started is over (operation ``getRegistry``).
+
+        A registry is still ACTIVE for a moment after a collection was started. So one that is
+        ACTIVE counts as done when it was seen collecting before, or when no collection shows for
+        10 seconds and no layer is left that a collection would free.
+
+        Args:
+            registry_id: The id of the registry.
+            timeout: The most seconds to wait.
+            poll_interval: The seconds between the first two looks; the pauses grow to 10 s.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            NotFoundError: There is no such registry.
+            WaitFailedError: The registry went to ERROR or DELETING.
+            WaitTimeoutError: It was not over in time, or none was seen though there is garbage.
+            ContainerRegistryError: A request failed otherwise.
+        """
+        self._lease.run(
+            self._async.wait_for_garbage_collection,
+            registry_id,
+            timeout=timeout,
+            poll_interval=poll_interval,
+        )
+
 
 class Repositories(Facade[AsyncRepositories]):
     """The repositories of a registry. Their names may hold slashes."""
@@ -448,11 +490,11 @@ class Repositories(Facade[AsyncRepositories]):
         registry_id: str,
         *,
         search: str | None = None,
-        sort_field: RepositorySortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        sort_field: RepositorySortField | RepositorySort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> Paginator[Repository]:
         """List the repositories (operations ``listRepositories`` and ``listRepositoriesV1``).
 
@@ -489,11 +531,11 @@ class Repositories(Facade[AsyncRepositories]):
         registry_id: str,
         *,
         search: str | None = None,
-        sort_field: RepositorySortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        sort_field: RepositorySortField | NameSort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> Paginator[str]:
         """List just the names (``short=true`` of ``listRepositories``, ``listRepositoriesV1``).
 
@@ -622,9 +664,9 @@ class Tokens(Facade[AsyncTokens]):
         self,
         *,
         search: str | None = None,
-        scope_mode: ScopeMode | str | None = None,
-        sort_field: TokenSortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        scope_mode: ScopeMode | AccessMode | None = None,
+        sort_field: TokenSortField | TokenSort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
     ) -> Paginator[Token]:
@@ -668,7 +710,8 @@ class Tokens(Facade[AsyncTokens]):
 
         Raises:
             ValueError: An argument makes no sense.
-            BadRequestError: The service refuses the scope, such as an unknown registry.
+            BadRequestError: The service refuses the request, such as an end in the past. It need
+                not refuse a scope of registries that do not exist.
             ContainerRegistryError: The request failed otherwise. It is not repeated once it may
                 have been carried out, so there may be a token without a known secret then.
         """
@@ -686,7 +729,8 @@ class Tokens(Facade[AsyncTokens]):
 
         Raises:
             ValueError: An argument makes no sense.
-            BadRequestError: The service refuses the scope, such as an unknown registry.
+            BadRequestError: The service refuses the request, such as an end in the past. It need
+                not refuse a scope of registries that do not exist.
             ContainerRegistryError: The request failed otherwise, as with `create`.
         """
         return self._lease.run(
@@ -795,7 +839,7 @@ class Tokens(Facade[AsyncTokens]):
 class TokensV1(Facade[AsyncTokensV1]):
     """The access tokens (v1), with which Docker logs in. Prefer those of v2: they have scopes."""
 
-    def create(self, *, ttl: TokenTtl | str = TokenTtl.TWELVE_HOURS) -> TokenV1:
+    def create(self, *, ttl: TokenTtl | TokenLife = TokenTtl.TWELVE_HOURS) -> TokenV1:
         """Create a token (operation ``createTokenV1``).
 
         Args:
@@ -808,7 +852,9 @@ class TokensV1(Facade[AsyncTokensV1]):
         """
         return self._lease.run(self._async.create, ttl=ttl)
 
-    def create_docker_config(self, *, ttl: TokenTtl | str = TokenTtl.TWELVE_HOURS) -> DockerConfig:
+    def create_docker_config(
+        self, *, ttl: TokenTtl | TokenLife = TokenTtl.TWELVE_HOURS
+    ) -> DockerConfig:
         """Create a token and get it as a Docker configuration (operation ``createTokenV1``).
 
         Args:

@@ -1,33 +1,27 @@
-"""What the resources share: one way to call an operation, and one to list."""
+"""What the resources share: one way to call an operation, one to list, and one to change."""
 
-from collections.abc import Callable, Hashable, Mapping
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from registry_async._converter import ListPage, decode, decode_list, encode_body
-from registry_async._pagination import (
-    DEFAULT_PAGE_SIZE,
-    AsyncPaginator,
-    PageSource,
-    RawPage,
+from registry_async._arguments import QueryValue
+from registry_async._converter import ListPage
+from registry_async._pagination import AsyncPaginator, PageSource, RawPage
+from registry_async._paths import OPERATIONS, operation_path
+from registry_async._resources._calls import (
+    Decoder,
+    call,
+    decode_list_response,
+    decode_response,
 )
-from registry_async._paths import (
-    OPERATIONS,
-    QueryValue,
-    check_text,
-    encode_query,
-    operation_path,
-)
-from registry_async.errors import UnexpectedResponseError
+from registry_async._resources._waiting import outlast_collection
 from registry_async.retry import Delivery
 
 if TYPE_CHECKING:
     from registry_async._transport import Response, Transport
 
-__all__ = ["DEFAULT_PAGE_SIZE", "NOT_GIVEN", "NotGiven", "Resource"]
-
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class NotGiven(Enum):
@@ -40,35 +34,6 @@ class NotGiven(Enum):
 
 
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
-
-
-class Decoder(Protocol[T_co]):
-    """A function of the converter that reads one kind of answer."""
-
-    def __call__(self, body: bytes, *, method: str, url: str) -> T_co: ...
-
-
-def decoder_of(shape: type[T]) -> Decoder[T]:
-    """Return what reads an answer that is one object."""
-
-    def read(body: bytes, *, method: str, url: str) -> T:
-        return decode(body, shape, method=method, url=url)
-
-    return read
-
-
-def list_decoder_of(item: type[T], *, key: str | None) -> Decoder[ListPage[T]]:
-    """Return what reads an answer of a list operation.
-
-    Args:
-        item: The model of the items, or ``str``.
-        key: The name of the array on the wire; None where the answer is the array itself.
-    """
-
-    def read(body: bytes, *, method: str, url: str) -> ListPage[T]:
-        return decode_list(body, item, key=key, method=method, url=url)
-
-    return read
 
 
 class Resource:
@@ -91,16 +56,10 @@ class Resource:
         *,
         query: Mapping[str, QueryValue] | None = None,
         payload: Mapping[str, object] | None = None,
-        delivery: Delivery | None = None,
     ) -> "Response":
         """Send the request of an operation."""
-        operation = OPERATIONS[operation_id]
-        return await self._transport.send(
-            operation.method,
-            operation_path(operation, parameters or {}),
-            query=encode_query(query or {}),
-            body=None if payload is None else encode_body(payload),
-            delivery=delivery,
+        return await call(
+            self._transport, operation_id, parameters or {}, query=query, payload=payload
         )
 
     async def _fetch(
@@ -126,6 +85,51 @@ class Resource:
         response = await self._call(operation_id, parameters)
         return tuple(decode_list_response(decoder, response).items)
 
+    async def _delete(
+        self,
+        operation_id: str,
+        parameters: Mapping[str, str],
+        *,
+        conflict_timeout: float = 0,
+        delivery: Delivery | None = None,
+    ) -> None:
+        """Send a DELETE. One that finds nothing after an answer was lost has succeeded.
+
+        Args:
+            operation_id: The operation.
+            parameters: The parameters of its path.
+            conflict_timeout: The seconds to wait for a running garbage collection to end.
+            delivery: Where it is noted that an answer was lost.
+        """
+        send = partial(
+            call, self._transport, operation_id, parameters, delivery=delivery or Delivery()
+        )
+        await self._outlast_collection(parameters, send, conflict_timeout, repeatable=True)
+
+    async def _outlast_collection(
+        self,
+        parameters: Mapping[str, str],
+        send: Callable[[], Awaitable[T]],
+        conflict_timeout: float,
+        *,
+        repeatable: bool,
+    ) -> T:
+        """Send a request that a garbage collection of its registry may refuse for a while.
+
+        Args:
+            parameters: The parameters of its path.
+            send: Send it.
+            conflict_timeout: The seconds to wait; with 0 the first refusal is final.
+            repeatable: Whether it may be sent again after an answer that leaves open whether it
+                was carried out.
+        """
+        registry_id = parameters.get("registry_id")
+        if registry_id is None:
+            return await send()
+        return await outlast_collection(
+            self._transport, registry_id, send, conflict_timeout, repeatable=repeatable
+        )
+
     def _paginate(
         self,
         item_type: type[T],
@@ -149,74 +153,20 @@ class Resource:
             operation_id: The operation.
             parameters: The parameters of its path.
             query: The parameters of its query, without those of paging.
-            counts: Which of the service's counts says where this very list ends, if any.
+            counts: Which of the service's counts says where this list ends, if any.
             page_size: The items to ask for at once.
             offset: The items to skip.
             whole: Whether the operation gives everything at once and takes no paging.
         """
-        operation = OPERATIONS[operation_id]
-        path = operation_path(operation, parameters or {})
+        # Bad parameters are refused now, not when the first page is read.
+        operation_path(OPERATIONS[operation_id], parameters or {})
 
         async def read(page_offset: int, limit: int) -> RawPage[T]:
             paging = {} if whole else {"limit": limit, "offset": page_offset}
-            response = await self._transport.send(
-                operation.method, path, query=encode_query({**query, **paging})
-            )
+            response = await self._call(operation_id, parameters, query={**query, **paging})
             page = decode_list_response(decoder, response)
             total = {"total": page.total, "filtered": page.filtered, None: None}[counts]
             return RawPage(page.items, total)
 
         source = PageSource(read, key, counts is not None, whole)
         return AsyncPaginator(source, item_type, page_size=page_size, offset=offset)
-
-
-def decode_response(decoder: Decoder[T], response: "Response") -> T:
-    """Decode an answer, leaving the frames that hold its body out of any traceback."""
-    failure: UnexpectedResponseError
-    try:
-        return decoder(response.body, method=response.method, url=response.url)
-    except UnexpectedResponseError as error:
-        failure = error.with_traceback(None)
-    raise failure
-
-
-def decode_list_response(decoder: Decoder[ListPage[T]], response: "Response") -> ListPage[T]:
-    """Decode an answer of a list operation, which has no body where there is nothing to list."""
-    if response.status == 204:
-        return ListPage([], None, None)
-    return decode_response(decoder, response)
-
-
-def choice(value: str | None, choices: type[StrEnum], argument: str) -> str | None:
-    """Return the text of one of an enum's values.
-
-    Raises:
-        ValueError: It is none of them.
-    """
-    if value is None:
-        return None
-    try:
-        return choices(value).value
-    except ValueError:
-        allowed = ", ".join(member.value for member in choices)
-    raise ValueError(f"{argument} must be one of {allowed}")
-
-
-def search_text(value: str | None) -> str | None:
-    """Return what to search for; an empty text is no filter.
-
-    Raises:
-        ValueError: It cannot be sent.
-    """
-    return None if value is None else check_text(value, "search") or None
-
-
-def list_version(api_version: int) -> int:
-    """Return the version of the API whose list is asked for.
-
-    Raises:
-        ValueError: It is neither 1 nor 2.
-    """
-    if isinstance(api_version, bool) or api_version not in (1, 2):
-        raise ValueError("api_version must be 1 or 2")
-    return api_version

@@ -1,22 +1,14 @@
 """Images (manifests) of a repository, and their layers."""
 
-from functools import partial
 from operator import attrgetter
 
+from registry_async._arguments import ApiVersion, check_api_version, check_digest, check_search
 from registry_async._converter import decode_image_or_layers
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_text
-from registry_async._resources._base import (
-    Resource,
-    decode_response,
-    list_decoder_of,
-    list_version,
-    search_text,
-)
-from registry_async._resources._waiting import outlast_collection
+from registry_async._resources._base import Resource
+from registry_async._resources._calls import decode_response, list_decoder_of
 from registry_async.errors import UnexpectedResponseError
 from registry_async.models import Image, Layer
-from registry_async.retry import Delivery
 
 
 class AsyncImages(Resource):
@@ -30,7 +22,7 @@ class AsyncImages(Resource):
         search: str | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> AsyncPaginator[Image]:
         """List the images with their layers (operations ``listImages`` and ``listImagesV1``).
 
@@ -48,8 +40,8 @@ class AsyncImages(Resource):
         Raises:
             ValueError: An argument makes no sense.
         """
-        version = list_version(api_version)
-        text = search_text(search)
+        version = check_api_version(api_version)
+        text = check_search(search)
         if version == 1 and search is not None:
             raise ValueError("search needs api_version=2: the v1 image list takes no query")
         return self._paginate(
@@ -124,20 +116,12 @@ class AsyncImages(Resource):
             ConflictError: A garbage collection runs, or another manifest refers to the image.
             ContainerRegistryError: The request failed otherwise.
         """
-        algorithm, _, encoded = check_text(digest, "digest").partition(":")
-        if not algorithm or not encoded:
-            raise ValueError("digest must be a digest such as sha256:…, not a tag")
-        await outlast_collection(
-            self._transport,
-            registry_id,
-            partial(
-                self._call,
-                "deleteManifest",
-                {"registry_id": registry_id, "repository": repository, "reference": digest},
-                delivery=Delivery(),
-            ),
-            conflict_timeout,
-            removes=True,
+        advice = "images.get() gives the digest of a tag, and every tag of the image goes with it"
+        reference = check_digest(digest, "digest", advice)
+        await self._delete(
+            "deleteManifest",
+            {"registry_id": registry_id, "repository": repository, "reference": reference},
+            conflict_timeout=conflict_timeout,
         )
 
     async def _get(

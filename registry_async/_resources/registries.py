@@ -1,28 +1,31 @@
 """Registries: their life, their garbage, and the clusters that pull from them."""
 
-import re
 from functools import partial
 from operator import attrgetter
 from typing import Final
 
+from registry_async._arguments import (
+    ApiVersion,
+    RegistrySort,
+    SortDirection,
+    check_api_version,
+    check_choice,
+    check_filled,
+    check_flag,
+    check_registry_name,
+    check_search,
+    check_sort_field,
+)
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_flag, check_text
-from registry_async._resources._base import (
-    Resource,
-    choice,
-    decoder_of,
-    list_decoder_of,
-    list_version,
-    search_text,
+from registry_async._resources._base import Resource
+from registry_async._resources._calls import decoder_of, list_decoder_of
+from registry_async._resources._waiting import POLL_INTERVAL, WAIT_TIMEOUT, Pauses
+from registry_async.errors import (
+    NotFoundError,
+    RegistryNotFoundError,
+    WaitFailedError,
+    WaitTimeoutError,
 )
-from registry_async._resources._waiting import (
-    POLL_INTERVAL,
-    WAIT_TIMEOUT,
-    Pauses,
-    check_seconds,
-    outlast_collection,
-)
-from registry_async.errors import NotFoundError, WaitFailedError, WaitTimeoutError
 from registry_async.models import (
     Cluster,
     GarbageSize,
@@ -31,12 +34,8 @@ from registry_async.models import (
     RegistryStatus,
     SortOrder,
 )
-from registry_async.retry import Delivery
 
-# The service's own rule: lower-case Latin letters, digits and hyphens, at most 20 of them.
-_NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?")
-
-# After this many seconds without a glimpse of the collection, it may have come and gone unseen.
+# After this many seconds without sight of a collection, it may have come and gone between looks.
 _UNSEEN_COLLECTION: Final = 10.0
 
 
@@ -47,11 +46,11 @@ class AsyncRegistries(Resource):
         self,
         *,
         search: str | None = None,
-        sort_field: RegistrySortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        sort_field: RegistrySortField | RegistrySort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> AsyncPaginator[Registry]:
         """List the registries (operations ``listRegistries`` and ``listRegistriesV1``).
 
@@ -69,11 +68,11 @@ class AsyncRegistries(Resource):
         Raises:
             ValueError: An argument makes no sense.
         """
-        version = list_version(api_version)
+        version = check_api_version(api_version)
         query = {
-            "search": search_text(search),
-            "sort_field": choice(sort_field, RegistrySortField, "sort_field"),
-            "sort_type": choice(sort_type, SortOrder, "sort_type"),
+            "search": check_search(search),
+            "sort_field": check_sort_field(sort_field, RegistrySortField),
+            "sort_type": check_choice(sort_type, SortOrder, "sort_type"),
         }
         return self._paginate(
             Registry,
@@ -91,14 +90,14 @@ class AsyncRegistries(Resource):
 
         Args:
             name: Lower-case Latin letters, digits and hyphens; it starts with a letter and ends
-                with a letter or digit; at most 20 characters.
+                with a letter or digit. The service documents at most 20 characters.
             wait: Whether to wait, up to 600 seconds, until it is ACTIVE.
 
         Returns:
             The registry; without ``wait`` its status is CREATING.
 
         Raises:
-            ValueError: The service would refuse the name.
+            ValueError: The name has letters that no registry's name has.
             ConflictError: There is a registry of this name.
             WaitFailedError: It went to a status that does not lead to ACTIVE.
             WaitTimeoutError: It did not become ACTIVE in time.
@@ -107,7 +106,7 @@ class AsyncRegistries(Resource):
         registry = await self._fetch(
             decoder_of(Registry),
             "createRegistry",
-            payload={"name": _check_name(name)},
+            payload={"name": check_registry_name(name)},
         )
         if wait and registry.status != RegistryStatus.ACTIVE:
             return await self.wait_until_active(registry.id)
@@ -133,14 +132,14 @@ class AsyncRegistries(Resource):
             name: The whole name.
 
         Raises:
-            ValueError: No registry can have this name.
-            NotFoundError: There is no such registry.
+            ValueError: The name is empty or cannot be sent.
+            RegistryNotFoundError: No registry has this name.
             ContainerRegistryError: The request failed otherwise.
         """
-        async for registry in self.list(search=_check_name(name)):
+        async for registry in self.list(search=check_filled(name, "name")):
             if registry.name == name:
                 return registry
-        raise NotFoundError(404, f"no registry is named {name!r}", "GET", "/v2/registries")
+        raise RegistryNotFoundError(name)
 
     async def delete(
         self, registry_id: str, *, wait: bool = False, conflict_timeout: float = 0
@@ -160,17 +159,8 @@ class AsyncRegistries(Resource):
             WaitTimeoutError: It was not gone in time.
             ContainerRegistryError: The request failed otherwise.
         """
-        await outlast_collection(
-            self._transport,
-            registry_id,
-            partial(
-                self._call,
-                "deleteRegistry",
-                {"registry_id": registry_id},
-                delivery=Delivery(),
-            ),
-            conflict_timeout,
-            removes=True,
+        await self._delete(
+            "deleteRegistry", {"registry_id": registry_id}, conflict_timeout=conflict_timeout
         )
         if wait:
             await self.wait_until_deleted(registry_id)
@@ -217,20 +207,19 @@ class AsyncRegistries(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         check_flag(delete_untagged, "delete_untagged")
-        await outlast_collection(
-            self._transport,
-            registry_id,
-            partial(
-                self._call,
-                "startGarbageCollection",
-                {"registry_id": registry_id},
-                query={"delete-untagged": True if delete_untagged else None},
-            ),
-            conflict_timeout,
-            removes=False,
+        parameters = {"registry_id": registry_id}
+        send = partial(
+            self._call,
+            "startGarbageCollection",
+            parameters,
+            query={"delete-untagged": True if delete_untagged else None},
         )
+        await self._outlast_collection(parameters, send, conflict_timeout, repeatable=False)
         if wait:
-            await self._wait_for_collection(registry_id, delete_untagged=delete_untagged)
+            pauses = Pauses(self._transport, WAIT_TIMEOUT, POLL_INTERVAL)
+            await self._wait_for_collection(
+                registry_id, pauses, WAIT_TIMEOUT, delete_untagged=delete_untagged
+            )
 
     async def get_garbage_size(self, registry_id: str) -> GarbageSize:
         """Get the bytes that a garbage collection would free (operation ``getGarbageSize``).
@@ -268,7 +257,7 @@ class AsyncRegistries(Resource):
             WaitTimeoutError: It was not ACTIVE in time.
             ContainerRegistryError: A request failed otherwise.
         """
-        pauses = self._pauses(timeout, poll_interval)
+        pauses = Pauses(self._transport, timeout, poll_interval)
         while True:
             registry = await pauses.look(registry_id)
             if registry.status == RegistryStatus.ACTIVE:
@@ -297,7 +286,7 @@ class AsyncRegistries(Resource):
             WaitTimeoutError: It was not gone in time.
             ContainerRegistryError: A request failed otherwise.
         """
-        pauses = self._pauses(timeout, poll_interval)
+        pauses = Pauses(self._transport, timeout, poll_interval)
         while True:
             try:
                 registry = await pauses.look(registry_id)
@@ -307,8 +296,37 @@ class AsyncRegistries(Resource):
             if not await pauses.pause():
                 raise _too_late(registry_id, "was not gone", timeout, registry)
 
-    async def _wait_for_collection(self, registry_id: str, *, delete_untagged: bool) -> None:
-        pauses = self._pauses(WAIT_TIMEOUT, POLL_INTERVAL)
+    async def wait_for_garbage_collection(
+        self,
+        registry_id: str,
+        *,
+        timeout: float = WAIT_TIMEOUT,
+        poll_interval: float = POLL_INTERVAL,
+    ) -> None:
+        """Wait until a garbage collection that was started is over (operation ``getRegistry``).
+
+        A registry is still ACTIVE for a moment after a collection was started. So one that is
+        ACTIVE counts as done when it was seen collecting before, or when no collection shows for
+        10 seconds and no layer is left that a collection would free.
+
+        Args:
+            registry_id: The id of the registry.
+            timeout: The most seconds to wait.
+            poll_interval: The seconds between the first two looks; the pauses grow to 10 s.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            NotFoundError: There is no such registry.
+            WaitFailedError: The registry went to ERROR or DELETING.
+            WaitTimeoutError: It was not over in time, or none was seen though there is garbage.
+            ContainerRegistryError: A request failed otherwise.
+        """
+        pauses = Pauses(self._transport, timeout, poll_interval)
+        await self._wait_for_collection(registry_id, pauses, timeout, delete_untagged=False)
+
+    async def _wait_for_collection(
+        self, registry_id: str, pauses: Pauses, timeout: float, *, delete_untagged: bool
+    ) -> None:
         seen = False
         while True:
             registry = await pauses.look(registry_id)
@@ -324,26 +342,11 @@ class AsyncRegistries(Resource):
                     return
             if not await pauses.pause():
                 state = "was still collecting garbage" if seen else "was not seen to collect"
-                raise _too_late(registry_id, state, WAIT_TIMEOUT, registry)
+                raise _too_late(registry_id, state, timeout, registry)
 
     async def _is_clean(self, registry_id: str, *, delete_untagged: bool) -> bool:
         size = await self.get_garbage_size(registry_id)
         return not size.non_referenced and not (delete_untagged and size.untagged)
-
-    def _pauses(self, timeout: float, poll_interval: float) -> Pauses:
-        check_seconds(timeout, "timeout")
-        if not check_seconds(poll_interval, "poll_interval"):
-            raise ValueError("poll_interval must be more than 0 seconds")
-        return Pauses(self._transport, timeout, poll_interval)
-
-
-def _check_name(name: str) -> str:
-    if not _NAME.fullmatch(check_text(name, "name")):
-        raise ValueError(
-            "name must be at most 20 lower-case Latin letters, digits and hyphens, "
-            "start with a letter and end with a letter or digit"
-        )
-    return name
 
 
 def _check_status(registry: Registry, *terminal: RegistryStatus) -> None:

@@ -4,20 +4,24 @@ from collections.abc import Iterable
 from functools import partial
 from operator import attrgetter
 
+from registry_async._arguments import (
+    ApiVersion,
+    NameSort,
+    RepositorySort,
+    SortDirection,
+    check_api_version,
+    check_choice,
+    check_digest,
+    check_flag,
+    check_search,
+    check_sort_field,
+    check_texts,
+)
 from registry_async._converter import decode_names
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_flag, check_text
-from registry_async._resources._base import (
-    Resource,
-    choice,
-    decoder_of,
-    list_decoder_of,
-    list_version,
-    search_text,
-)
-from registry_async._resources._waiting import outlast_collection
+from registry_async._resources._base import Resource
+from registry_async._resources._calls import decoder_of, list_decoder_of
 from registry_async.models import CleanupResult, Repository, RepositorySortField, SortOrder
-from registry_async.retry import Delivery
 
 
 class AsyncRepositories(Resource):
@@ -28,11 +32,11 @@ class AsyncRepositories(Resource):
         registry_id: str,
         *,
         search: str | None = None,
-        sort_field: RepositorySortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        sort_field: RepositorySortField | RepositorySort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> AsyncPaginator[Repository]:
         """List the repositories (operations ``listRepositories`` and ``listRepositoriesV1``).
 
@@ -51,11 +55,11 @@ class AsyncRepositories(Resource):
         Raises:
             ValueError: An argument makes no sense.
         """
-        version = list_version(api_version)
+        version = check_api_version(api_version)
         query = {
-            "search": search_text(search),
-            "sort_field": choice(sort_field, RepositorySortField, "sort_field"),
-            "sort_type": choice(sort_type, SortOrder, "sort_type"),
+            "search": check_search(search),
+            "sort_field": check_sort_field(sort_field, RepositorySortField),
+            "sort_type": check_choice(sort_type, SortOrder, "sort_type"),
         }
         return self._paginate(
             Repository,
@@ -74,11 +78,11 @@ class AsyncRepositories(Resource):
         registry_id: str,
         *,
         search: str | None = None,
-        sort_field: RepositorySortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        sort_field: RepositorySortField | NameSort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
-        api_version: int = 2,
+        api_version: ApiVersion = 2,
     ) -> AsyncPaginator[str]:
         """List just the names (``short=true`` of ``listRepositories``, ``listRepositoriesV1``).
 
@@ -97,14 +101,14 @@ class AsyncRepositories(Resource):
         Raises:
             ValueError: An argument makes no sense.
         """
-        version = list_version(api_version)
-        field = choice(sort_field, RepositorySortField, "sort_field")
+        version = check_api_version(api_version)
+        field = check_sort_field(sort_field, RepositorySortField)
         if field not in (None, RepositorySortField.NAME):
             raise ValueError("sort_field must be name: names are sorted by nothing else")
         query = {
-            "search": search_text(search),
+            "search": check_search(search),
             "sort_field": field,
-            "sort_type": choice(sort_type, SortOrder, "sort_type"),
+            "sort_type": check_choice(sort_type, SortOrder, "sort_type"),
             "short": True,
         }
         return self._paginate(
@@ -153,17 +157,10 @@ class AsyncRepositories(Resource):
             ConflictError: A garbage collection runs.
             ContainerRegistryError: The request failed otherwise.
         """
-        await outlast_collection(
-            self._transport,
-            registry_id,
-            partial(
-                self._call,
-                "deleteRepository",
-                {"registry_id": registry_id, "repository": repository},
-                delivery=Delivery(),
-            ),
-            conflict_timeout,
-            removes=True,
+        await self._delete(
+            "deleteRepository",
+            {"registry_id": registry_id, "repository": repository},
+            conflict_timeout=conflict_timeout,
         )
 
     async def cleanup(
@@ -199,23 +196,24 @@ class AsyncRepositories(Resource):
             ConflictError: A garbage collection runs.
             ContainerRegistryError: The request failed otherwise.
         """
-        named = {"digests": _texts(digests, "digests"), "tags": _texts(tags, "tags")}
+        named = {"digests": check_texts(digests, "digests"), "tags": check_texts(tags, "tags")}
+        for index, digest in enumerate(named["digests"]):
+            check_digest(digest, f"digests[{index}]", "a tag belongs into tags=")
         payload: dict[str, object] = {name: values for name, values in named.items() if values}
         if not payload:
             raise ValueError("digests or tags must name something to remove")
-        check_flag(disable_gc, "disable_gc")
-        return await outlast_collection(
-            self._transport,
-            registry_id,
-            partial(
-                self._fetch,
-                decoder_of(CleanupResult),
-                "cleanupRepository",
-                {"registry_id": registry_id, "repository": repository},
-                payload={**payload, "disable_gc": disable_gc},
-            ),
-            conflict_timeout,
-            removes=True,
+        payload["disable_gc"] = check_flag(disable_gc, "disable_gc")
+        parameters = {"registry_id": registry_id, "repository": repository}
+        send = partial(
+            self._fetch,
+            decoder_of(CleanupResult),
+            "cleanupRepository",
+            parameters,
+            payload=payload,
+        )
+        # A tag may have moved to another image since it was sent.
+        return await self._outlast_collection(
+            parameters, send, conflict_timeout, repeatable=not named["tags"]
         )
 
     async def list_tags(self, registry_id: str, repository: str) -> tuple[str, ...]:
@@ -235,13 +233,3 @@ class AsyncRepositories(Resource):
             "listTags",
             {"registry_id": registry_id, "repository": repository},
         )
-
-
-def _texts(values: Iterable[str], argument: str) -> list[str]:
-    # A bare string is an iterable of letters, each of which would name a tag.
-    if isinstance(values, str) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"{argument} must be a sequence of strings, not {type(values).__name__}")
-    texts = [check_text(value, argument) for value in values]
-    if "" in texts:
-        raise ValueError(f"{argument} must not contain an empty string")
-    return texts

@@ -3,18 +3,21 @@
 from datetime import datetime
 from operator import attrgetter
 
+from registry_async._arguments import (
+    AccessMode,
+    SortDirection,
+    TokenSort,
+    check_choice,
+    check_end,
+    check_scope,
+    check_search,
+    check_sort_field,
+    check_text,
+)
 from registry_async._converter import encode_expiration, encode_scope
 from registry_async._pagination import DEFAULT_PAGE_SIZE, AsyncPaginator
-from registry_async._paths import check_flag, check_text
-from registry_async._resources._base import (
-    NOT_GIVEN,
-    NotGiven,
-    Resource,
-    choice,
-    decoder_of,
-    list_decoder_of,
-    search_text,
-)
+from registry_async._resources._base import NOT_GIVEN, NotGiven, Resource
+from registry_async._resources._calls import decoder_of, list_decoder_of
 from registry_async.models import (
     DockerConfig,
     IssuedToken,
@@ -33,9 +36,9 @@ class AsyncTokens(Resource):
         self,
         *,
         search: str | None = None,
-        scope_mode: ScopeMode | str | None = None,
-        sort_field: TokenSortField | str | None = None,
-        sort_type: SortOrder | str | None = None,
+        scope_mode: ScopeMode | AccessMode | None = None,
+        sort_field: TokenSortField | TokenSort | None = None,
+        sort_type: SortOrder | SortDirection | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         offset: int = 0,
     ) -> AsyncPaginator[Token]:
@@ -56,10 +59,10 @@ class AsyncTokens(Resource):
             ValueError: An argument makes no sense.
         """
         query = {
-            "search": search_text(search),
-            "scope_mode": choice(scope_mode, ScopeMode, "scope_mode"),
-            "sort_field": choice(sort_field, TokenSortField, "sort_field"),
-            "sort_type": choice(sort_type, SortOrder, "sort_type"),
+            "search": check_search(search),
+            "scope_mode": check_choice(scope_mode, ScopeMode, "scope_mode"),
+            "sort_field": check_sort_field(sort_field, TokenSortField),
+            "sort_type": check_choice(sort_type, SortOrder, "sort_type"),
         }
         filtered = query["search"] is not None or query["scope_mode"] is not None
         return self._paginate(
@@ -85,7 +88,8 @@ class AsyncTokens(Resource):
 
         Raises:
             ValueError: An argument makes no sense.
-            BadRequestError: The service refuses the scope, such as an unknown registry.
+            BadRequestError: The service refuses the request, such as an end in the past. It need
+                not refuse a scope of registries that do not exist.
             ContainerRegistryError: The request failed otherwise. It is not repeated once it may
                 have been carried out, so there may be a token without a known secret then.
         """
@@ -107,7 +111,8 @@ class AsyncTokens(Resource):
 
         Raises:
             ValueError: An argument makes no sense.
-            BadRequestError: The service refuses the scope, such as an unknown registry.
+            BadRequestError: The service refuses the request, such as an end in the past. It need
+                not refuse a scope of registries that do not exist.
             ContainerRegistryError: The request failed otherwise, as with `create`.
         """
         return await self._fetch(
@@ -179,7 +184,7 @@ class AsyncTokens(Resource):
             decoder_of(Token),
             "refreshToken",
             {"token_id": token_id},
-            payload={"expiration": encode_expiration(_check_end(expires_at))},
+            payload={"expiration": encode_expiration(check_end(expires_at))},
         )
 
     async def regenerate(self, token_id: str, *, expires_at: datetime | None) -> IssuedToken:
@@ -201,7 +206,7 @@ class AsyncTokens(Resource):
             decoder_of(IssuedToken),
             "regenerateToken",
             {"token_id": token_id},
-            payload={"expiration": encode_expiration(_check_end(expires_at))},
+            payload={"expiration": encode_expiration(check_end(expires_at))},
         )
 
     async def revoke(self, token_id: str) -> None:
@@ -228,7 +233,7 @@ class AsyncTokens(Resource):
             NotFoundError: There is no such token.
             ContainerRegistryError: The request failed otherwise.
         """
-        await self._call("deleteToken", {"token_id": token_id})
+        await self._delete("deleteToken", {"token_id": token_id})
 
 
 def _properties(
@@ -239,32 +244,9 @@ def _properties(
     """Return the body of a request that names these properties, less those not given."""
     body: dict[str, object] = {}
     if not isinstance(expires_at, NotGiven):
-        body["expiration"] = encode_expiration(_check_end(expires_at))
+        body["expiration"] = encode_expiration(check_end(expires_at))
     if not isinstance(name, NotGiven) and name is not None:
         body["name"] = check_text(name, "name")
     if not isinstance(scope, NotGiven):
-        body["scope"] = encode_scope(_check_scope(scope))
+        body["scope"] = encode_scope(check_scope(scope))
     return body
-
-
-def _check_end(expires_at: datetime | None) -> datetime | None:
-    if expires_at is None:
-        return None
-    if not isinstance(expires_at, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError("expires_at must be a datetime, or None for a token that never expires")
-    if expires_at.utcoffset() is None:
-        raise ValueError("expires_at must have a time zone: its hour would be a guess otherwise")
-    return expires_at
-
-
-def _check_scope(scope: TokenScope) -> TokenScope:
-    if not isinstance(scope, TokenScope):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError("scope must be a TokenScope")
-    check_flag(scope.all_registries, "scope.all_registries")
-    check_flag(scope.read_write, "scope.read_write")
-    for registry_id in scope.registry_ids:
-        if not check_text(registry_id, "scope.registry_ids"):
-            raise ValueError("scope.registry_ids must not contain an empty id")
-    if not scope.all_registries and not scope.registry_ids:
-        raise ValueError("scope.registry_ids must name a registry unless all_registries is True")
-    return scope

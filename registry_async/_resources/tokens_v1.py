@@ -2,16 +2,20 @@
 
 from functools import partial
 
+from registry_async._arguments import TokenLife, check_choice
 from registry_async._converter import decode_token_v1
-from registry_async._resources._base import Resource, choice, decoder_of
+from registry_async._resources._base import Resource
+from registry_async._resources._calls import decoder_of
 from registry_async._secrets import Secret
+from registry_async.errors import BadRequestError, ContainerRegistryError, NotFoundError
 from registry_async.models import DockerConfig, TokenTtl, TokenV1
+from registry_async.retry import Delivery
 
 
 class AsyncTokensV1(Resource):
     """The access tokens (v1), with which Docker logs in. Prefer those of v2: they have scopes."""
 
-    async def create(self, *, ttl: TokenTtl | str = TokenTtl.TWELVE_HOURS) -> TokenV1:
+    async def create(self, *, ttl: TokenTtl | TokenLife = TokenTtl.TWELVE_HOURS) -> TokenV1:
         """Create a token (operation ``createTokenV1``).
 
         Args:
@@ -29,7 +33,7 @@ class AsyncTokensV1(Resource):
         )
 
     async def create_docker_config(
-        self, *, ttl: TokenTtl | str = TokenTtl.TWELVE_HOURS
+        self, *, ttl: TokenTtl | TokenLife = TokenTtl.TWELVE_HOURS
     ) -> DockerConfig:
         """Create a token and get it as a Docker configuration (operation ``createTokenV1``).
 
@@ -97,13 +101,32 @@ class AsyncTokensV1(Resource):
             ContainerRegistryError: The request failed otherwise.
         """
         token = _secret(token)
-        await self._call("revokeTokenV1", {"token": token})
+        delivery = Delivery()
+        refusal: BadRequestError
+        try:
+            return await self._delete("revokeTokenV1", {"token": token}, delivery=delivery)
+        except BadRequestError as error:
+            refusal = error
+        # The service answers 400, not 404, for a token that an earlier attempt has ended.
+        if delivery.may_have_happened and await self._is_gone(token):
+            return None
+        raise refusal
+
+    async def _is_gone(self, token: str) -> bool:
+        """Say whether the service knows no such token; False where it does not tell."""
+        try:
+            await self.get(token)
+        except NotFoundError:
+            return True
+        except ContainerRegistryError:
+            return False
+        return False
 
 
-def _life(ttl: TokenTtl | str) -> str | None:
+def _life(ttl: TokenTtl | TokenLife) -> str | None:
     if ttl is None:  # pyright: ignore[reportUnnecessaryComparison]
         raise ValueError("ttl must be one of 12h, 1y")
-    return choice(ttl, TokenTtl, "ttl")
+    return check_choice(ttl, TokenTtl, "ttl")
 
 
 def _secret(token: str) -> str:

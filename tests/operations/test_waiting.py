@@ -256,6 +256,25 @@ async def test_a_collection_that_never_comes_is_not_taken_for_one_that_is_over()
     assert clock.slept == pytest.approx(600)
 
 
+async def test_a_collection_can_be_waited_for_with_a_limit_of_its_own() -> None:
+    clock = FakeClock()
+    service = Service(clock, (0, "ACTIVE"), (3, COLLECTING), (40, "ACTIVE"))
+    async with FaultServer(handler=service) as server, client_of(server, clock) as client:
+        await client.registries.wait_for_garbage_collection("r", timeout=60, poll_interval=2)
+        assert server.counts()["POST"] == 0
+    assert 40 <= clock.slept <= 50
+    assert clock.sleeps[0] == 2
+
+
+async def test_a_wait_for_a_collection_ends_at_its_time() -> None:
+    clock = FakeClock()
+    service = Service(clock, (0, COLLECTING))
+    async with FaultServer(handler=service) as server, client_of(server, clock) as client:
+        with pytest.raises(WaitTimeoutError, match="still collecting garbage within 7 s"):
+            await client.registries.wait_for_garbage_collection("r", timeout=7)
+    assert clock.slept == pytest.approx(7)
+
+
 # -- conflicts
 
 Call = Callable[[AsyncRegistryClient, float], Awaitable[object]]
@@ -274,6 +293,11 @@ async def delete_image(client: AsyncRegistryClient, seconds: float) -> None:
 
 
 async def cleanup(client: AsyncRegistryClient, seconds: float) -> object:
+    digests = ["sha256:0"]
+    return await client.repositories.cleanup("r", "p", digests=digests, conflict_timeout=seconds)
+
+
+async def cleanup_tags(client: AsyncRegistryClient, seconds: float) -> object:
     return await client.repositories.cleanup("r", "p", tags=["t"], conflict_timeout=seconds)
 
 
@@ -286,6 +310,7 @@ CALLS: Final[dict[str, Call]] = {
     "repository": delete_repository,
     "image": delete_image,
     "cleanup": cleanup,
+    "cleanup of tags": cleanup_tags,
     "collection": collect_garbage,
 }
 CONFLICT: Final = Reply.json({"error": "Registry is busy."}, 409)
@@ -346,6 +371,16 @@ async def test_failures_during_a_collection_are_waited_out(call: str, status: in
     async with FaultServer(handler=service) as server, client_of(server, clock) as client:
         await CALLS[call](client, 900)
         assert server.counts()["DELETE"] + server.counts()["POST"] == 4
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_tag_that_may_have_moved_is_not_removed_again(status: int) -> None:
+    clock = FakeClock()
+    service = Service(clock, (0, COLLECTING), answers=(Reply(status), CLEANED))
+    async with FaultServer(handler=service) as server, client_of(server, clock) as client:
+        with pytest.raises(ServerError):
+            await cleanup_tags(client, 900)
+        assert server.counts()["POST"] == 1
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -59,6 +59,9 @@ STATUSES: Final[dict[int, type[ApiError]]] = {
 }
 
 
+REGISTRY_ID: Final = "888af692-c646-4b76-a234-81ca9b5bcafe"
+
+
 async def error_of(reply: Reply) -> ApiError:
     """Give the error that one answer becomes."""
     async with (
@@ -68,8 +71,8 @@ async def error_of(reply: Reply) -> ApiError:
         ) as client,
     ):
         with pytest.raises(ApiError) as caught:
-            await client.registries.get("r-1")
-        assert caught.value.url == f"{server.base_url}/v1/registries/r-1"
+            await client.registries.get(REGISTRY_ID)
+        assert caught.value.url == f"{server.base_url}/v1/registries/{REGISTRY_ID}"
         return caught.value
 
 

@@ -355,9 +355,11 @@ async def test_texts_in_bodies_arrive_intact() -> None:
         AsyncRegistryClient(token="t", base_url=server.base_url) as client,
     ):
         for tag in ("v1", "ü/%2F", '"quoted"', "a" * 5000):
-            await client.repositories.cleanup("r", "p", tags=[tag], digests=(d for d in ["x"]))
+            await client.repositories.cleanup(
+                "r", "p", tags=[tag], digests=(d for d in ["sha256:x"])
+            )
             sent = server.requests[-1].json()
-            assert sent == {"tags": [tag], "digests": ["x"], "disable_gc": False}
+            assert sent == {"tags": [tag], "digests": ["sha256:x"], "disable_gc": False}
 
 
 @pytest.mark.anyio

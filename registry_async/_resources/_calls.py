@@ -1,0 +1,117 @@
+"""One call of an operation: from its name and parameters to a decoded answer."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from registry_async._arguments import QueryValue
+from registry_async._converter import ListPage, decode, decode_list, encode_body
+from registry_async._paths import OPERATIONS, encode_query, operation_path
+from registry_async.errors import NotFoundError, UnexpectedResponseError
+from registry_async.retry import Delivery
+
+if TYPE_CHECKING:
+    from registry_async._transport import Response, Transport
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_UUID: Final = re.compile("[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+# Where users have names, and the operations take ids.
+_FOUND_BY_NAME: Final[Mapping[str, str]] = {
+    "registry_id": "this operation takes the id of a registry, which registries.get_by_name({}).id"
+    " finds",
+    "token_id": "this operation takes the id of a token, which tokens.list(search={}) finds",
+}
+
+
+class Decoder(Protocol[T_co]):
+    """A function of the converter that reads one kind of answer."""
+
+    def __call__(self, body: bytes, *, method: str, url: str) -> T_co: ...
+
+
+def decoder_of(shape: type[T]) -> Decoder[T]:
+    """Return what reads an answer that is one object."""
+
+    def read(body: bytes, *, method: str, url: str) -> T:
+        return decode(body, shape, method=method, url=url)
+
+    return read
+
+
+def list_decoder_of(item: type[T], *, key: str | None) -> Decoder[ListPage[T]]:
+    """Return what reads an answer of a list operation.
+
+    Args:
+        item: The model of the items, or ``str``.
+        key: The name of the array on the wire; None where the answer is the array itself.
+    """
+
+    def read(body: bytes, *, method: str, url: str) -> ListPage[T]:
+        return decode_list(body, item, key=key, method=method, url=url)
+
+    return read
+
+
+def decode_response(decoder: Decoder[T], response: "Response") -> T:
+    """Decode an answer, leaving the frames that hold its body out of any traceback."""
+    failure: UnexpectedResponseError
+    try:
+        return decoder(response.body, method=response.method, url=response.url)
+    except UnexpectedResponseError as error:
+        failure = error.with_traceback(None)
+    raise failure
+
+
+def decode_list_response(decoder: Decoder[ListPage[T]], response: "Response") -> ListPage[T]:
+    """Decode an answer of a list operation, which has no body where there is nothing to list."""
+    if response.status == 204:
+        return ListPage([], None, None)
+    return decode_response(decoder, response)
+
+
+async def call(
+    transport: "Transport",
+    operation_id: str,
+    parameters: Mapping[str, str],
+    *,
+    query: Mapping[str, QueryValue] | None = None,
+    payload: Mapping[str, object] | None = None,
+    delivery: Delivery | None = None,
+) -> "Response":
+    """Send the request of an operation.
+
+    Args:
+        transport: What sends it.
+        operation_id: The operation.
+        parameters: The parameters of its path.
+        query: The parameters of its query.
+        payload: What its body holds; None sends no body.
+        delivery: What earlier requests for the same change left open, if there were any.
+
+    Raises:
+        ContainerRegistryError: The request failed. A 404 says what to do if it looks as though
+            a name was given where the operation takes an id.
+    """
+    operation = OPERATIONS[operation_id]
+    try:
+        return await transport.send(
+            operation.method,
+            operation_path(operation, parameters),
+            query=encode_query(query or {}),
+            body=None if payload is None else encode_body(payload),
+            delivery=delivery,
+        )
+    except NotFoundError as error:
+        error.hint = id_hint(parameters)
+        raise
+
+
+def id_hint(parameters: Mapping[str, str]) -> str:
+    """Return how to find the id where a name was given for one, or nothing."""
+    for parameter, advice in _FOUND_BY_NAME.items():
+        value = parameters.get(parameter)
+        if value is not None and not _UUID.fullmatch(value):
+            return advice.format(repr(value))
+    return ""
