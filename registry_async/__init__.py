@@ -10,6 +10,7 @@ from registry_async._version import __version__ as __version__
 _MODULES: Final = (
     "errors",
     "models",
+    "references",
     "_clock",
     "retry",
     "credentials",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from registry_async.credentials import *
     from registry_async.errors import *
     from registry_async.models import *
+    from registry_async.references import *
     from registry_async.retry import *
     from registry_async.sync import Images as Images
     from registry_async.sync import Paginator as Paginator
