@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from attrs import field, frozen
 
+from registry_async._plain import PlainData
+
 if TYPE_CHECKING:
     from attrs import Attribute
 
@@ -64,7 +66,7 @@ def _names_a_host(text: str) -> bool:
 
 
 @frozen(weakref_slot=False)
-class ImageReference:
+class ImageReference(PlainData):
     """A reference to an image, such as ``cr.selcloud.ru/prod/team/app:1.2``.
 
     ``str()`` gives the text that was parsed.

@@ -6,6 +6,7 @@ from typing import Final, Self, cast
 
 from attrs import field, frozen
 
+from registry_async._plain import PlainData
 from registry_async.references import ImageReference
 
 __all__ = ["InUse"]
@@ -30,7 +31,7 @@ def _sorted_references(value: Iterable[ImageReference]) -> tuple[ImageReference,
 
 
 @frozen(weakref_slot=False)
-class InUse:
+class InUse(PlainData):
     """The images that run somewhere, or may run again: they stay, and their parts.
 
     A reference protects the image that its tag names when the plan is made or applied, and the

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
 
 from attrs import evolve, field, fields, frozen
 
+from registry_async._plain import PlainData, schema_of_fields, to_json
 from registry_async.errors import RetentionRefusedError
 from registry_async.references import ImageReference
 from registry_async.retention._in_use import InUse
@@ -48,7 +49,7 @@ Reason = Literal[
 
 
 @frozen(weakref_slot=False, kw_only=True)
-class PlannedImage:
+class PlannedImage(PlainData):
     """What a plan does with an image, and why.
 
     Attributes:
@@ -79,7 +80,7 @@ class PlannedImage:
 
 
 @frozen(weakref_slot=False)
-class BlockedRepository:
+class BlockedRepository(PlainData):
     """A repository of which everything stays, because it could not be judged.
 
     Attributes:
@@ -104,7 +105,7 @@ def _utc(value: datetime) -> datetime:
 
 
 @frozen(weakref_slot=False, kw_only=True)
-class RetentionPlan:
+class RetentionPlan(PlainData):
     """What a policy would delete, what it would keep, and why: every image has one verdict.
 
     It prints as a table, shows as one in notebooks, and travels as JSON. An edited plan is
@@ -176,11 +177,22 @@ class RetentionPlan:
             "freed_is_upper_bound": self.freed_is_upper_bound,
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def __plain__(self, *, secrets: bool) -> dict[str, object]:
         """Return the plan as plain data, with the keys of the JSON."""
         content = self._content()
         head = {"format": content.pop("format"), "version": content.pop("version")}
         return {**head, "id": self.id, **content}
+
+    @classmethod
+    def __plain_schema__(cls) -> dict[str, object]:
+        """Return the JSON schema of `to_json`."""
+        schema = schema_of_fields(cls)
+        own = cast("dict[str, object]", schema["properties"])
+        texts = {"type": "array", "items": {"type": "string"}}
+        head = {"format": {"const": FORMAT}, "version": {"const": VERSION}}
+        schema["properties"] = {**head, **own, "in_use": {"anyOf": [texts, {"type": "null"}]}}
+        schema["required"] = [*head, *own]
+        return schema
 
     def to_json(self) -> str:
         """Return the plan as JSON, for people to review and for `from_json`.
@@ -188,7 +200,7 @@ class RetentionPlan:
         The keys are the attributes of this class, of `PlannedImage` and of `BlockedRepository`,
         besides ``format`` and ``version``; the policy has the keys of its file.
         """
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+        return to_json(self)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -284,7 +296,7 @@ class RetentionPlan:
 
 
 @frozen(weakref_slot=False, kw_only=True)
-class PlanDiff:
+class PlanDiff(PlainData):
     """What changed from one plan to a later one.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
 
 from attrs import field, frozen
 
+from registry_async._plain import PlainData
 from registry_async.retention._patterns import check_digest, check_glob, check_regex
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def _instance_of(kind: type) -> Any:
 
 
 @frozen(weakref_slot=False, kw_only=True)
-class RetentionPolicy:
+class RetentionPolicy(PlainData):
     """What may go, what stays, and how much at most.
 
     Attributes:
@@ -286,6 +287,17 @@ class RetentionPolicy:
             if rule.name in seen:
                 raise ValueError(f"rule[{index}].name: {rule.name!r} is the name of another rule")
             seen.add(rule.name)
+
+    def __plain__(self, *, secrets: bool) -> dict[str, object]:
+        """Return the policy as plain data, with the keys of the file."""
+        from registry_async.retention._policy_file import policy_to_dict
+
+        return policy_to_dict(self)
+
+    @classmethod
+    def __plain_schema__(cls) -> dict[str, object]:
+        """Return the JSON schema of the policy: that of an object with the keys of the file."""
+        return {"title": cls.__name__, "type": "object"}
 
     @classmethod
     def from_toml(cls, text: str) -> Self:

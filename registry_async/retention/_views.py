@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from html import escape
 from shutil import get_terminal_size
 from typing import Final
 
 from attrs import frozen
 
-from registry_async._display import size_text, visible
+from registry_async._display import size_text
+from registry_async._safe_text import html_text, visible
 from registry_async.retention._judge import KEEP_REASONS
 from registry_async.retention._plan_values import PlanDiff, PlannedImage, RetentionPlan
 
@@ -199,11 +199,11 @@ def _fitted(tags: Sequence[str], room: int) -> str:
 
 def plan_html(plan: RetentionPlan) -> str:
     """Return a plan as HTML, for notebooks."""
-    head = "".join(f"<p>{escape(line)}</p>" for line in _head(plan))
+    head = "".join(f"<p>{html_text(line)}</p>" for line in _head(plan))
     rows = "".join(
         "<tr>"
         + "".join(
-            f'<td style="text-align: {align}; white-space: nowrap">{escape(visible(cell))}</td>'
+            f'<td style="text-align: {align}; white-space: nowrap">{html_text(cell)}</td>'
             for cell, align in (
                 (f"{image.registry}/{image.repository}", "left"),
                 (", ".join(image.tags) or "-", "left"),
@@ -223,14 +223,14 @@ def plan_html(plan: RetentionPlan) -> str:
     rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
     counts = Counter(str(image.reason) for image in plan.kept)
     kept = "".join(
-        f"<li>{counts[reason]:,}: {escape(_MEANING[reason])} (<code>{reason}</code>)</li>"
+        f"<li>{counts[reason]:,}: {html_text(_MEANING[reason])} (<code>{reason}</code>)</li>"
         for reason in KEEP_REASONS
         if counts[reason]
     )
     stays = f"<p>What stays, {len(plan.kept):,}:</p><ul>{kept}</ul>" if kept else ""
     blocked = "".join(
-        f"<li>{escape(visible(f'{each.registry}/{each.repository}'.rstrip('/')))}: "
-        f"{escape(visible(each.reason))}</li>"
+        f"<li>{html_text(f'{each.registry}/{each.repository}'.rstrip('/'))}: "
+        f"{html_text(each.reason)}</li>"
         for each in plan.blocked[:_BLOCKED]
     )
     hidden = len(plan.blocked) - _BLOCKED
@@ -238,7 +238,7 @@ def plan_html(plan: RetentionPlan) -> str:
     unread = (
         f"<p>Blocked, so that all of it stays:</p><ul>{blocked}{beyond}</ul>" if blocked else ""
     )
-    typos = "".join(f"<li>{escape(visible(text))}</li>" for text in plan.unmatched)
+    typos = "".join(f"<li>{html_text(text)}</li>" for text in plan.unmatched)
     warnings = f"<p>Look at these, which may be typos:</p><ul>{typos}</ul>" if typos else ""
     return f"<div>{head}{table}{rest}{stays}{unread}{warnings}</div>"
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from registry_async import ImageReference, RetentionRefusedError
+from registry_async import ImageReference, RetentionRefusedError, to_dict, to_json
 from registry_async.retention import RetentionPlan
 from registry_async.retention._views import plan_text
 from tests.retention.builders import (
@@ -56,7 +56,8 @@ def test_plan_travels_as_json(plan: RetentionPlan) -> None:
     again = RetentionPlan.from_json(plan.to_json())
     assert again == plan
     assert again.in_use == plan.in_use
-    assert again.to_json() == plan.to_json()
+    assert again.to_json() == plan.to_json() == to_json(plan)
+    assert to_dict(plan) == json.loads(plan.to_json())
     assert RetentionPlan.from_json(plan.to_json().encode()) == plan
 
 
