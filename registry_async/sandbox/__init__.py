@@ -8,8 +8,9 @@
 client, so that the two cannot agree on a mistake.
 """
 
+from registry_async.sandbox._directory import Login
 from registry_async.sandbox._faults import Fault, Faults
-from registry_async.sandbox._identity import Identity, Login
+from registry_async.sandbox._identity import Identity
 from registry_async.sandbox._model import (
     StoredCluster,
     StoredImage,
@@ -17,6 +18,7 @@ from registry_async.sandbox._model import (
     StoredRegistry,
     StoredRepository,
 )
+from registry_async.sandbox._projects import SandboxProject
 from registry_async.sandbox._records import RequestRecord
 from registry_async.sandbox._sandbox import Sandbox
 from registry_async.sandbox._state import State
@@ -29,6 +31,7 @@ __all__ = [
     "Login",
     "RequestRecord",
     "Sandbox",
+    "SandboxProject",
     "State",
     "StoredCluster",
     "StoredImage",

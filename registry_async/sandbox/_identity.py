@@ -1,20 +1,30 @@
-"""A Keystone v3 just large enough to log in: one account, one user, one project."""
+"""A small Keystone v3: logins of every kind with every scope, tokens, projects and the catalog."""
 
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from typing import NoReturn, cast
+from typing import Final, NoReturn, cast
 
-from attrs import field, frozen
+from attrs import frozen
 
+from registry_async.sandbox._directory import (
+    Account,
+    ApplicationCredential,
+    Directory,
+    IamProject,
+    IamUser,
+    Login,
+)
 from registry_async.sandbox._refusals import Refusal
 from registry_async.sandbox._requests import Answer, read_object
 from registry_async.sandbox._times import format_time
 
-_SECOND = 1_000_000_000
-_SERVICES = {"container-registry": "/v1", "container-registry-v2": "/v2"}
-_REGION = "ru-1"
-_NOT_AUTHENTICATED = "The request you have made requires authentication."
+_SECOND: Final = 1_000_000_000
+_SERVICES: Final = {"container-registry": "/v1", "container-registry-v2": "/v2"}
+_REGION: Final = "ru-1"
+_NOT_AUTHENTICATED: Final = "The request you have made requires authentication."
+_ROLE: Final = {"id": uuid.uuid5(uuid.NAMESPACE_URL, "member").hex, "name": "member"}
+_TITLES: Final = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 
 
 class KeystoneRefusal(Refusal):
@@ -22,8 +32,7 @@ class KeystoneRefusal(Refusal):
 
     def body(self) -> dict[str, object]:
         """Give the error with its code and title."""
-        titles = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
-        title = titles.get(self.status, "Method Not Allowed")
+        title = _TITLES.get(self.status, "Method Not Allowed")
         return {"error": {"code": self.status, "message": self.message, "title": title}}
 
 
@@ -33,35 +42,14 @@ def _unauthorized() -> KeystoneRefusal:
 
 
 @frozen(repr=False)
-class Login:
-    """Hold what the sandbox's one user logs in with.
-
-    Attributes:
-        username: The user's name.
-        password: The user's password.
-        account: The account number, which is the name of the user's and the project's domain.
-        project_name: The project's name.
-        project_id: The project's id.
-        application_credential_id: The id of the application credential.
-        application_credential_secret: Its secret.
-    """
-
-    username: str = "sandbox-user"
-    password: str = field(factory=lambda: secrets.token_urlsafe(12))
-    account: str = "100200"
-    project_name: str = "sandbox-project"
-    project_id: str = field(factory=lambda: uuid.uuid4().hex)
-    application_credential_id: str = field(factory=lambda: uuid.uuid4().hex)
-    application_credential_secret: str = field(factory=lambda: secrets.token_urlsafe(24))
-
-
-@frozen(repr=False)
 class _IamToken:
+    user: IamUser
     issued_at: int
     expires_at: int | None
     methods: tuple[str, ...]
-    scoped: bool
+    scope: IamProject | Account | None
     audit_id: str
+    credential: ApplicationCredential | None = None
 
 
 class Identity:
@@ -70,32 +58,43 @@ class Identity:
     Args:
         now: Gives the wall-clock time in nanoseconds since 1970.
         token_seconds: How long an issued token lives.
-        login: What the one user logs in with.
+        login: What the first user logs in with.
+
+    Attributes:
+        login: What the first user logs in with.
+        directory: The accounts, projects, users and application credentials.
+        token_seconds: How long an issued token lives.
     """
 
     def __init__(self, now: Callable[[], int], token_seconds: float, login: Login) -> None:
         self.login = login
+        self.directory = Directory(login)
         self.token_seconds = token_seconds
         self._now = now
         self._tokens: dict[str, _IamToken] = {}
-        self._domain = {"id": uuid.uuid4().hex, "name": login.account}
-        self._user_id = uuid.uuid4().hex
-        self._role_id = uuid.uuid4().hex
 
     # For the sandbox and for tests
 
-    def issue(self, token: str | None = None, *, seconds: float | None = None) -> str:
-        """Issue a token for the project without a login.
+    def issue(
+        self,
+        token: str | None = None,
+        *,
+        seconds: float | None = None,
+        project: IamProject | None = None,
+    ) -> str:
+        """Issue a token of the first user for a project, without a login.
 
         Args:
             token: The token's text; made up by default.
             seconds: How long it lives; for ever by default.
+            project: The project; the first one by default.
 
         Returns:
             The token.
         """
-        lives = None if seconds is None else round(seconds * _SECOND)
-        return self._issue(("token",), scoped=True, lives=lives, text=token)
+        expires_at = None if seconds is None else self._now() + round(seconds * _SECOND)
+        scope = project or self.directory.first_project
+        return self._issue(self.directory.first_user, ("token",), scope, expires_at, text=token)
 
     def revoke(self, token: str) -> None:
         """Make a token worthless at once; an unknown one is no error."""
@@ -106,9 +105,15 @@ class Identity:
         self._tokens.clear()
 
     def accepts(self, token: str) -> bool:
-        """Tell whether a token opens the project's registries now."""
+        """Tell whether a token opens a project's registries now."""
+        return self.project_of(token) is not None
+
+    def project_of(self, token: str) -> str | None:
+        """Give the id of the project whose registries a token opens now, if it opens any."""
         found = self._living(token)
-        return found is not None and found.scoped
+        if found is None or not isinstance(found.scope, IamProject) or not found.scope.enabled:
+            return None
+        return found.scope.id
 
     # The HTTP face
 
@@ -120,11 +125,11 @@ class Identity:
         content: bytes,
         origin: str,
     ) -> Answer:
-        """Answer a request below `/identity/v3`.
+        """Answer a request below `/identity`.
 
         Args:
             method: The HTTP method.
-            segments: The decoded path below `/identity/v3`.
+            segments: The decoded path below `/identity`.
             headers: The request's headers.
             content: The request's body.
             origin: Scheme, host and port of the sandbox, for links.
@@ -133,39 +138,27 @@ class Identity:
             The answer.
 
         Raises:
-            KeystoneRefusal: 400, 401, 404 or 405, in Keystone's form.
+            KeystoneRefusal: 400, 401, 403, 404 or 405, in Keystone's form.
         """
-        if segments in ([], [""]):
-            if method != "GET":
-                self._refuse_method("GET")
-            return Answer(200, self._version(origin))
-        if segments != ["auth", "tokens"]:
-            raise KeystoneRefusal(404, "The resource could not be found.")
-        if method == "POST":
-            return self._log_in(content, origin)
-        if method not in ("GET", "DELETE"):
-            self._refuse_method("GET, POST, DELETE")
-        return self._subject(method, headers, origin)
-
-    def _refuse_method(self, allowed: str) -> NoReturn:
-        message = "The method is not allowed for the requested URL."
-        raise KeystoneRefusal(405, message, headers={"Allow": allowed})
-
-    def _version(self, origin: str) -> dict[str, object]:
-        return {
-            "version": {
-                "id": "v3.14",
-                "status": "stable",
-                "updated": "2020-04-07T00:00:00Z",
-                "links": [{"rel": "self", "href": f"{origin}/identity/v3/"}],
-                "media-types": [
-                    {
-                        "base": "application/json",
-                        "type": "application/vnd.openstack.identity-v3+json",
-                    }
-                ],
-            }
-        }
+        path = "/".join(segments).rstrip("/")
+        if path in ("", "v3"):
+            _allow(method, "GET")
+            return _versions(origin) if not path else Answer(200, {"version": _version(origin)})
+        if path == "v3/auth/tokens":
+            _allow(method, "GET", "HEAD", "POST", "DELETE")
+            if method == "POST":
+                return self._log_in(content, origin)
+            return self._subject(method, headers, origin)
+        if path == "v3/auth/projects":
+            _allow(method, "GET")
+            return self._list_projects(self._caller(headers), origin)
+        if path == "v3/auth/catalog":
+            _allow(method, "GET")
+            if self._caller(headers).scope is None:
+                raise KeystoneRefusal(403, "An unscoped token has no catalog.")
+            links = {"self": f"{origin}/identity/v3/auth/catalog"}
+            return Answer(200, {"catalog": _catalog(origin), "links": links})
+        raise KeystoneRefusal(404, "The resource could not be found.")
 
     def _log_in(self, content: bytes, origin: str) -> Answer:
         try:
@@ -176,62 +169,132 @@ class Identity:
             raise KeystoneRefusal(400, refusal.message) from None
         identity = _member(auth, "identity")
         methods = identity.get("methods")
-        scope = _member(auth, "scope") if auth.get("scope") is not None else None
+        scope = auth.get("scope")
         if methods == ["password"]:
-            good = self._knows_user(_member(_member(identity, "password"), "user"))
-            # Look at the scope even if the password is wrong: a malformed one is a 400 anyway.
-            good = self._knows_scope(scope) and good
+            user = self._user_of_password(_member(_member(identity, "password"), "user"))
+            shown: tuple[str, ...] = ("password",)
+            expires_at: int | None = self._end()
+        elif methods == ["token"]:
+            old = self._living(_text(_member(identity, "token"), "id"))
+            # A credential's token stays with its project.
+            usable = old is not None and old.credential is None
+            user = old.user if old is not None and usable else None
+            shown = ("token", *(old.methods if old is not None else ()))
+            # A token that is made of another one dies with it.
+            expires_at = None if old is None else old.expires_at
         elif methods == ["application_credential"]:
-            credential = _member(identity, "application_credential")
-            given = (_text(credential, "id"), _text(credential, "secret"))
-            login = self.login
-            # An application credential is bound to its project; Keystone refuses any scope with it.
-            good = scope is None and given == (
-                login.application_credential_id,
-                login.application_credential_secret,
+            return self._log_in_with_credential(
+                _member(identity, "application_credential"), scope, origin
             )
         elif isinstance(methods, list) and methods:
             raise _unauthorized()
         else:
             raise KeystoneRefusal(400, "'methods' is a required property")
-        if not good:
+        # Look at the scope even if the password is wrong: a malformed one is a 400 anyway.
+        found, known = self._scope(scope, user)
+        if user is None or not known:
             raise _unauthorized()
-        method = str(cast(list[object], methods)[0])
+        token = self._issue(user, tuple(dict.fromkeys(shown)), found, expires_at)
+        return self._issued(token, origin)
+
+    def _log_in_with_credential(
+        self, given: dict[str, object], scope: object, origin: str
+    ) -> Answer:
+        secret = _text(given, "secret")
+        if "id" in given:
+            credential = self.directory.find_credential(id=_text(given, "id"))
+        else:
+            name, owner = _text(given, "name"), self._find_user(_member(given, "user"))
+            credential = self.directory.find_credential(name=name, user=owner) if owner else None
+        # An application credential is bound to its project; Keystone refuses any scope with it.
+        if credential is None or scope is not None or credential.secret != secret:
+            raise _unauthorized()
+        if not credential.project.enabled:
+            raise _unauthorized()
         token = self._issue(
-            (method,),
-            scoped=scope is not None or method == "application_credential",
-            lives=round(self.token_seconds * _SECOND),
+            credential.user,
+            ("application_credential",),
+            credential.project,
+            self._end(),
+            credential=credential,
         )
-        body = self._describe(self._tokens[token], origin)
-        return Answer(201, body, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+        return self._issued(token, origin)
 
-    def _knows_user(self, user: dict[str, object]) -> bool:
-        known = _text(user, "password") == self.login.password
+    def _user_of_password(self, user: dict[str, object]) -> IamUser | None:
+        password = _text(user, "password")
+        found = self._find_user(user)
+        return found if found is not None and found.password == password else None
+
+    def _find_user(self, user: dict[str, object]) -> IamUser | None:
         if "id" in user:
-            return known and user["id"] == self._user_id
-        return (
-            known
-            and _text(user, "name") == self.login.username
-            and self._knows_domain(_member(user, "domain"))
-        )
+            return self.directory.find_user(id=_text(user, "id"))
+        name, account = _text(user, "name"), self._find_account(_member(user, "domain"))
+        return self.directory.find_user(name=name, account=account) if account else None
 
-    def _knows_domain(self, domain: dict[str, object]) -> bool:
+    def _find_account(self, domain: dict[str, object]) -> Account | None:
         if "id" in domain:
-            return domain["id"] == self._domain["id"]
-        return _text(domain, "name") == self._domain["name"]
+            return self.directory.find_account(id=_text(domain, "id"))
+        return self.directory.find_account(name=_text(domain, "name"))
 
-    def _knows_scope(self, scope: dict[str, object] | None) -> bool:
+    def _scope(
+        self, scope: object, user: IamUser | None
+    ) -> tuple[IamProject | Account | None, bool]:
+        """Give what a token is to be scoped to, and whether the user may have that."""
         if scope is None:
-            return True
-        project = _member(scope, "project")
-        if "id" in project:
-            return project["id"] == self.login.project_id
-        named = _text(project, "name") == self.login.project_name
-        return self._knows_domain(_member(project, "domain")) and named
+            default = user.default_project_id if user is not None else None
+            project = self.directory.find_project(id=default) if default else None
+            # A default project that gives no token is passed over.
+            return (project if project is not None and project.enabled else None), True
+        if scope == "unscoped":
+            return None, True
+        if not isinstance(scope, dict):
+            raise KeystoneRefusal(400, "'scope' is not of type 'object'")
+        wanted = cast("dict[str, object]", scope)
+        if "unscoped" in wanted:
+            return None, True
+        if "domain" in wanted:
+            account = self._find_account(_member(wanted, "domain"))
+            return account, user is not None and account is user.account
+        if "system" in wanted:
+            return None, False
+        project_wanted = _member(wanted, "project")
+        if "id" in project_wanted:
+            project = self.directory.find_project(id=_text(project_wanted, "id"))
+        else:
+            name = _text(project_wanted, "name")
+            account = self._find_account(_member(project_wanted, "domain"))
+            project = self.directory.find_project(name=name, account=account) if account else None
+        may = project is not None and user is not None and project.id in user.projects
+        return project, may and project is not None and project.enabled
+
+    def _list_projects(self, caller: _IamToken, origin: str) -> Answer:
+        base = f"{origin}/identity/v3"
+        projects: list[dict[str, object]] = [
+            {
+                "id": project.id,
+                "name": project.name,
+                "domain_id": project.account.id,
+                "description": "",
+                "enabled": project.enabled,
+                "parent_id": project.account.id,
+                "is_domain": False,
+                "tags": [],
+                "options": {},
+                "links": {"self": f"{base}/projects/{project.id}"},
+            }
+            for project in self.directory.projects_of(caller.user)
+        ]
+        links = {"next": None, "previous": None, "self": f"{base}/auth/projects"}
+        return Answer(200, {"projects": projects, "links": links})
+
+    def _caller(self, headers: Mapping[str, str]) -> _IamToken:
+        caller = self._living(headers.get("X-Auth-Token", ""))
+        if caller is None:
+            raise _unauthorized()
+        return caller
 
     def _subject(self, method: str, headers: Mapping[str, str], origin: str) -> Answer:
-        if self._living(headers.get("X-Auth-Token", "")) is None:
-            raise _unauthorized()
+        self._caller(headers)
         subject = headers.get("X-Subject-Token", "")
         found = self._living(subject)
         if found is None:
@@ -241,15 +304,30 @@ class Identity:
             return Answer(204)
         return Answer(200, self._describe(found, origin), {"X-Subject-Token": subject})
 
+    def _end(self) -> int:
+        return self._now() + round(self.token_seconds * _SECOND)
+
     def _issue(
-        self, methods: tuple[str, ...], *, scoped: bool, lives: int | None, text: str | None = None
+        self,
+        user: IamUser,
+        methods: tuple[str, ...],
+        scope: IamProject | Account | None,
+        expires_at: int | None,
+        *,
+        text: str | None = None,
+        credential: ApplicationCredential | None = None,
     ) -> str:
         # The shape of a Fernet token, which is what Keystone gives out.
         token = text or "gAAAAA" + secrets.token_urlsafe(90)
-        now = self._now()
-        expires_at = None if lives is None else now + lives
-        self._tokens[token] = _IamToken(now, expires_at, methods, scoped, secrets.token_urlsafe(16))
+        audit_id = secrets.token_urlsafe(16)
+        self._tokens[token] = _IamToken(
+            user, self._now(), expires_at, methods, scope, audit_id, credential
+        )
         return token
+
+    def _issued(self, token: str, origin: str) -> Answer:
+        body = self._describe(self._tokens[token], origin)
+        return Answer(201, body, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
     def _living(self, token: str) -> _IamToken | None:
         found = self._tokens.get(token)
@@ -262,9 +340,9 @@ class Identity:
         shown: dict[str, object] = {
             "methods": list(token.methods),
             "user": {
-                "domain": self._domain,
-                "id": self._user_id,
-                "name": self.login.username,
+                "domain": token.user.account.shown(),
+                "id": token.user.id,
+                "name": token.user.name,
                 "password_expires_at": None,
             },
             "audit_ids": [token.audit_id],
@@ -273,19 +351,58 @@ class Identity:
             else _micro(expires_at),
             "issued_at": _micro(token.issued_at),
         }
-        if token.scoped:
-            login = self.login
-            shown["project"] = {
-                "domain": self._domain,
-                "id": login.project_id,
-                "name": login.project_name,
-            }
+        scope = token.scope
+        if isinstance(scope, IamProject):
+            account = scope.account.shown()
+            shown["project"] = {"domain": account, "id": scope.id, "name": scope.name}
             shown["is_domain"] = False
-            shown["roles"] = [{"id": self._role_id, "name": "member"}]
-            shown["catalog"] = [
-                _service(type_, f"{origin}/api{version}") for type_, version in _SERVICES.items()
-            ] + [_service("identity", f"{origin}/identity/v3")]
+        elif scope is not None:
+            shown["domain"] = scope.shown()
+        if scope is not None:
+            shown["roles"] = [_ROLE]
+            shown["catalog"] = _catalog(origin)
+        if token.credential is not None:
+            shown["application_credential"] = {
+                "id": token.credential.id,
+                "name": token.credential.name,
+                "restricted": True,
+            }
         return {"token": shown}
+
+
+def _allow(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        _refuse_method(", ".join(allowed))
+
+
+def _refuse_method(allowed: str) -> NoReturn:
+    message = "The method is not allowed for the requested URL."
+    raise KeystoneRefusal(405, message, headers={"Allow": allowed})
+
+
+def _versions(origin: str) -> Answer:
+    # Keystone answers so below its version: "multiple choices", though there is one.
+    return Answer(300, {"versions": {"values": [_version(origin)]}})
+
+
+def _version(origin: str) -> dict[str, object]:
+    return {
+        "id": "v3.14",
+        "status": "stable",
+        "updated": "2020-04-07T00:00:00Z",
+        "links": [{"rel": "self", "href": f"{origin}/identity/v3/"}],
+        "media-types": [
+            {
+                "base": "application/json",
+                "type": "application/vnd.openstack.identity-v3+json",
+            }
+        ],
+    }
+
+
+def _catalog(origin: str) -> list[dict[str, object]]:
+    own = [_service(type_, f"{origin}/api{version}") for type_, version in _SERVICES.items()]
+    return [*own, _service("identity", f"{origin}/identity/v3")]
 
 
 def _service(type_: str, url: str) -> dict[str, object]:
@@ -304,7 +421,7 @@ def _member(body: dict[str, object], name: str) -> dict[str, object]:
     value = body.get(name)
     if not isinstance(value, dict):
         raise KeystoneRefusal(400, f"'{name}' is a required property")
-    return cast(dict[str, object], value)
+    return cast("dict[str, object]", value)
 
 
 def _text(body: dict[str, object], name: str) -> str:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 
-from registry_async.sandbox._actions import Actions, Rules
+from registry_async.sandbox._actions import Rules
+from registry_async.sandbox._directory import Login
 from registry_async.sandbox._faults import Faults
-from registry_async.sandbox._identity import Identity, Login
+from registry_async.sandbox._identity import Identity
+from registry_async.sandbox._projects import SandboxProject
 from registry_async.sandbox._records import RequestRecord
 from registry_async.sandbox._requests import Settings
 from registry_async.sandbox._seed import sow
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # Requests that are held on purpose must not hold the end of the sandbox.
 _SHUTDOWN_SECONDS = 0.25
+# An account whose project the first user has a role in.
+_OTHER_ACCOUNT = "100300"
 
 
 class Sandbox:
@@ -70,9 +74,13 @@ class Sandbox:
         keep_requests: How many of the last requests `requests` holds.
 
     Attributes:
-        state: The data: arrange it with `state.add_registry`, `add_repository`, `add_image`.
+        state: The data of the first project: arrange it with `state.add_registry`,
+            `add_repository`, `add_image`.
         faults: What shall go wrong: `faults.add(status=503, times=2)`.
         identity: The IAM tokens: `identity.issue`, `identity.revoke`.
+        projects: All projects by their ids, the first one included; `add_project` adds one. With
+            data to begin with, there are a second and a disabled project in the account, and one
+            of another account, all of them open to the first user.
         login: What the Keystone login takes: `login.username`, `login.password`, and so on.
         token: An IAM token that is accepted and does not expire.
 
@@ -107,7 +115,7 @@ class Sandbox:
         self._host = _check_loopback(host)
         self._port = port
         self.state = State(clock=clock, start_time=start_time, random_seed=int(seed))
-        rules = Rules(
+        self._rules = Rules(
             create_seconds=create_seconds,
             delete_seconds=delete_seconds,
             collection_seconds=collection_seconds,
@@ -118,9 +126,11 @@ class Sandbox:
         self.identity = Identity(self.state.now, token_seconds, login or Login())
         self.login = self.identity.login
         self.token = self.identity.issue(token)
+        first = self.identity.directory.first_project
+        self.projects = {first.id: SandboxProject(first, self._rules, lambda: self.state)}
         self._service = Service(
             self.state,
-            Actions(self.state, rules),
+            self.projects,
             self.identity,
             self.faults,
             Settings(short_form, dialect, hides_tags, v1_unpaged),
@@ -134,6 +144,9 @@ class Sandbox:
         self._stop: Callable[[], object] | None = None
         if seed is not False:
             sow(self.state)
+            self.add_project("sandbox-staging", seed=int(seed) + 1)
+            self.add_project("sandbox-retired", enabled=False)
+            self.add_project("partner-project", account=_OTHER_ACCOUNT, seed=int(seed) + 2)
 
     # What a client needs
 
@@ -156,7 +169,7 @@ class Sandbox:
     @property
     def auth_url(self) -> str:
         """The base URL of the Keystone login; ends in `/identity/v3`."""
-        return self.origin + IDENTITY_PATH
+        return f"{self.origin}{IDENTITY_PATH}/v3"
 
     @property
     def registry_host(self) -> str:
@@ -192,6 +205,45 @@ class Sandbox:
     def _client_options(self, options: dict[str, Any]) -> dict[str, Any]:
         access = {} if "credentials" in options else {"token": self.token}
         return {"base_url": self.base_url, **access, **options}
+
+    def add_project(
+        self,
+        name: str,
+        *,
+        account: str | None = None,
+        enabled: bool = True,
+        seed: int | None = None,
+    ) -> SandboxProject:
+        """Add a project that the first user has a role in.
+
+        Args:
+            name: Its name.
+            account: The account that it belongs to; the first user's by default.
+            enabled: Whether it gives tokens.
+            seed: What its data is made from; None leaves it empty.
+
+        Returns:
+            The project, for its `state`.
+        """
+        with self.state.lock:
+            directory = self.identity.directory
+            iam = directory.add_project(
+                name,
+                directory.account(account or self.login.account),
+                directory.first_user,
+                enabled=enabled,
+            )
+            # Ids of registries are unique among projects, so no two projects share a seed.
+            number = len(self.projects) * 1_000_003
+            project = SandboxProject(iam, self._rules, lambda: self._make_state(seed, number))
+            self.projects[iam.id] = project
+            return project
+
+    def _make_state(self, seed: int | None, number: int) -> State:
+        state = self.state.sibling(random_seed=number + (seed or 0))
+        if seed is not None:
+            sow(state)
+        return state
 
     # What a test looks at
 

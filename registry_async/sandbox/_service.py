@@ -4,19 +4,19 @@ import asyncio
 import json
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib import resources
 from typing import Any, NoReturn
 
 from aiohttp import web
 
-from registry_async.sandbox._actions import Actions
 from registry_async.sandbox._delivery import as_fault, as_response, deliver
 from registry_async.sandbox._distribution import PATH as DISTRIBUTION_PATH
 from registry_async.sandbox._distribution import Distribution
 from registry_async.sandbox._faults import Fault, Faults
 from registry_async.sandbox._identity import Identity
+from registry_async.sandbox._projects import SandboxProject
 from registry_async.sandbox._pulls import Download
 from registry_async.sandbox._records import RequestRecord
 from registry_async.sandbox._refusals import ErrorForm, Refusal
@@ -25,7 +25,7 @@ from registry_async.sandbox._routes import Match, match, split_path
 from registry_async.sandbox._state import State
 
 API_PATH = "/api"
-IDENTITY_PATH = "/identity/v3"
+IDENTITY_PATH = "/identity"
 _DOCUMENTS = ("/openapi.json", API_PATH + "/openapi.json")
 # The provider's Go client, which reads some answers otherwise than the API reference has them.
 _GO_CLIENT = "craas-go/"
@@ -37,8 +37,8 @@ class Service:
     """Answer requests from the state, the identity and the faults that it is given.
 
     Args:
-        state: The registries and tokens.
-        actions: What the service does to them.
+        state: The data of the first project, whose lock and clock all projects share.
+        projects: All projects by their ids.
         identity: The IAM tokens, and the login.
         faults: What shall go wrong.
         settings: The choices that the contract leaves open.
@@ -53,7 +53,7 @@ class Service:
     def __init__(
         self,
         state: State,
-        actions: Actions,
+        projects: Mapping[str, SandboxProject],
         identity: Identity,
         faults: Faults,
         settings: Settings,
@@ -64,8 +64,8 @@ class Service:
         self.records: deque[RequestRecord] = deque(maxlen=keep_requests)
         self.origin = ""
         self._state = state
-        self._actions = actions
-        self._distribution = Distribution(state, actions)
+        self._projects = projects
+        self._distribution = Distribution(state, next(iter(projects.values())).actions)
         self._identity = identity
         self._faults = faults
         self._settings = settings
@@ -170,18 +170,22 @@ class Service:
 
     def _carry_out(self, record: RequestRecord, operation: _Operation) -> Answer:
         try:
-            self._actions.settle()
-            self._check_token(record)
+            if self._opens_registries(record):
+                self._project_of(record).actions.settle()
             return operation()
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body(), refusal.headers)
 
-    def _check_token(self, record: RequestRecord) -> None:
-        if record.raw_path in _DOCUMENTS or not _is_below(record.raw_path, API_PATH):
-            return
-        if not self._identity.accepts(record.headers.get("X-Auth-Token", "")):
+    def _opens_registries(self, record: RequestRecord) -> bool:
+        return record.raw_path not in _DOCUMENTS and _is_below(record.raw_path, API_PATH)
+
+    def _project_of(self, record: RequestRecord) -> SandboxProject:
+        """Give the project that the token of a request opens."""
+        project_id = self._identity.project_of(record.headers.get("X-Auth-Token", ""))
+        if project_id is None:
             message = "The token is missing, unknown or expired."
             raise Refusal(401, message, form=ErrorForm.OBJECT, id="unauthorized")
+        return self._projects[project_id]
 
     def _show_document(self, method: str) -> Answer:
         if method != "GET":
@@ -192,11 +196,12 @@ class Service:
         return Answer(200, {**self._document, "servers": servers})
 
     def _call(self, record: RequestRecord, found: Match, query: Query) -> Call:
+        project = self._project_of(record)
         dialect = self._settings.dialect
         agent = record.headers.get("User-Agent", "")
         return Call(
-            state=self._state,
-            actions=self._actions,
+            state=project.state,
+            actions=project.actions,
             path=found.path,
             query=query,
             content=record.body,

@@ -84,6 +84,13 @@ class State:
         self._registries: dict[str, StoredRegistry] = {}
         self.tokens = Tokens(self.now)
 
+    def sibling(self, *, random_seed: int) -> "State":
+        """Give an empty state with the same lock, clock and times: another project's."""
+        made = State(clock=self._clock, random_seed=random_seed)
+        made.lock = self.lock
+        made._started_at, made._start_time = self._started_at, self._start_time
+        return made
+
     # Time
 
     def clock(self) -> float:
