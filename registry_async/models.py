@@ -1,14 +1,15 @@
 """The values that the client gives and takes: frozen, slotted, and ignorant of the wire."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Attribute, field, frozen
 
+from registry_async._docker_config import DockerAuth, DockerConfig
 from registry_async._plain import PlainData
 
 __all__ = [
@@ -173,8 +174,54 @@ class Layer(PlainData):
     size: int = field(metadata=BYTES)
 
 
+class LayersOnDemand(PlainData):
+    """Makes an image's layers when they are first looked at.
+
+    An image that was read from a list has nothing in the slot of ``layers`` until then, so that
+    Python asks ``__getattr__``. From then on it is a slot like others.
+
+    Attributes:
+        undecoded_layers: What holds a digest and a size for each layer: objects that have them as
+            attributes, or texts and integers in turns. Images that are made by hand have none.
+    """
+
+    __slots__ = ("undecoded_layers",)
+
+    undecoded_layers: Sequence[Any]
+
+    if not TYPE_CHECKING:
+        # Type checkers would take every misspelled attribute for one that exists.
+        def __getattr__(self, name: str) -> object:
+            if name != "layers":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            pairs = _pairs(self.undecoded_layers)
+            layers = tuple(Layer(digest, size) for digest, size in pairs)
+            # This order, since another thread may be here, too. It then finds equal layers.
+            object.__setattr__(self, "undecoded_layers", layers)
+            object.__setattr__(self, "layers", layers)
+            return layers
+
+
+_DIGEST_AND_SIZE: Final[Callable[[Any], tuple[str, int]]] = attrgetter("digest", "size")
+
+
+def _pairs(layers: Sequence[Any]) -> Iterable[tuple[str, int]]:
+    if layers and isinstance(layers[0], str):
+        return zip(layers[::2], layers[1::2], strict=True)
+    return map(_DIGEST_AND_SIZE, layers)
+
+
+def layer_pairs(image: "Image") -> Iterable[tuple[str, int]]:
+    """Return the digest and size of each layer of an image, lowest first, making no objects."""
+    try:
+        return _pairs(image.undecoded_layers)
+    except AttributeError:
+        # It was made by hand.
+        return _pairs(image.layers)
+
+
 @frozen(weakref_slot=False)
-class Image(PlainData):
+class Image(LayersOnDemand):
     """An image (a manifest) of a repository.
 
     Attributes:
@@ -319,7 +366,7 @@ class Token(PlainData):
     last_used_at: datetime | None = None
 
 
-@frozen(weakref_slot=False, kw_only=True)
+@frozen(weakref_slot=False)
 class IssuedToken(Token):
     """An access token (v2) with its secret, which the service shows this once.
 
@@ -327,7 +374,8 @@ class IssuedToken(Token):
         secret: The password of the user ``token`` for Docker; left out of ``repr``.
     """
 
-    secret: str = field(repr=False)
+    # Not the class: attrs below 25.4 would take the inherited fields by keyword only, too.
+    secret: str = field(repr=False, kw_only=True)
 
 
 @frozen(weakref_slot=False)
@@ -341,48 +389,3 @@ class TokenV1(PlainData):
 
     secret: str = field(repr=False)
     expires_at: datetime
-
-
-@frozen(weakref_slot=False)
-class DockerAuth(PlainData):
-    """The login to one registry host; no part of it shows in ``repr``.
-
-    Attributes:
-        auth: Base64 of ``username:password``.
-        username: The user name, which is ``token`` for this service.
-        password: The secret of the token.
-    """
-
-    auth: str | None = field(default=None, repr=False)
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-
-
-@frozen(weakref_slot=False)
-class DockerConfig(PlainData):
-    """A Docker configuration with logins, for docker, podman, skopeo and helm.
-
-    Attributes:
-        auths: The logins by registry host.
-    """
-
-    auths: Mapping[str, DockerAuth]
-
-    def save(self, path: str | Path) -> None:
-        """Merge the logins into a Docker configuration file, creating it where there is none.
-
-        Other hosts' logins and unknown settings stay as they are. The file is replaced as a
-        whole or not at all, with mode 0600, and never through a symbolic link that leads
-        elsewhere than to a regular file of yours.
-
-        Args:
-            path: The file, such as ``~/.docker/config.json`` (``~`` is expanded).
-
-        Raises:
-            ConfigurationError: The file holds something other than a JSON object, or is not a
-                regular file.
-            OSError: The file cannot be read or written.
-        """
-        from registry_async._docker_config import save
-
-        save(self.auths, Path(path))

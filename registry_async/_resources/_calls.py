@@ -1,8 +1,8 @@
 """One call of an operation: from its name and parameters to a decoded answer."""
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from registry_async._arguments import QueryValue
 from registry_async._converter import ListPage, decode, decode_list, encode_body
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from registry_async._transport import Response, Transport
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 _UUID: Final = re.compile("[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 # Where users have names, and the operations take ids.
@@ -25,19 +24,13 @@ _FOUND_BY_NAME: Final[Mapping[str, str]] = {
 }
 
 
-class Decoder(Protocol[T_co]):
-    """A function of the converter that reads one kind of answer."""
-
-    def __call__(self, body: bytes, *, method: str, url: str) -> T_co: ...
+# A function of the converter that reads one kind of answer.
+Decoder = Callable[[bytes], T]
 
 
 def decoder_of(shape: type[T]) -> Decoder[T]:
     """Return what reads an answer that is one object."""
-
-    def read(body: bytes, *, method: str, url: str) -> T:
-        return decode(body, shape, method=method, url=url)
-
-    return read
+    return lambda body: decode(body, shape)
 
 
 def list_decoder_of(item: type[T], *, key: str | None) -> Decoder[ListPage[T]]:
@@ -47,21 +40,16 @@ def list_decoder_of(item: type[T], *, key: str | None) -> Decoder[ListPage[T]]:
         item: The model of the items, or ``str``.
         key: The name of the array on the wire; None where the answer is the array itself.
     """
-
-    def read(body: bytes, *, method: str, url: str) -> ListPage[T]:
-        return decode_list(body, item, key=key, method=method, url=url)
-
-    return read
+    return lambda body: decode_list(body, item, key=key)
 
 
 def decode_response(decoder: Decoder[T], response: "Response") -> T:
-    """Decode an answer, leaving the frames that hold its body out of any traceback."""
-    failure: UnexpectedResponseError
+    """Decode an answer. An error says for which request, and no frame of it holds the body."""
     try:
-        return decoder(response.body, method=response.method, url=response.url)
+        return decoder(response.body)
     except UnexpectedResponseError as error:
-        failure = error.with_traceback(None)
-    raise failure
+        problem, path = error.message, error.path
+    raise UnexpectedResponseError(problem, response.method, response.url, path=path)
 
 
 def decode_list_response(decoder: Decoder[ListPage[T]], response: "Response") -> ListPage[T]:

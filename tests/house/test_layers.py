@@ -41,7 +41,7 @@ LAYERS: Final = (
         "_failures",
     ),
     ("_display",),
-    ("_converter", "_image_pages"),
+    ("_converter", "_image_pages", "_wire"),
     ("_portal", "_tasks"),
     (
         "models",

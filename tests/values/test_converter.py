@@ -27,6 +27,8 @@ from registry_async._converter import (
     encode_expiration,
     encode_scope,
 )
+from registry_async._resources._calls import decode_response, list_decoder_of
+from registry_async._transport import Response
 from registry_async.errors import UnexpectedResponseError
 from registry_async.models import (
     CleanupFailure,
@@ -309,18 +311,23 @@ def test_models_made_in_lists_are_like_those_made_by_hand() -> None:
         image.layers[0].size = 1  # type: ignore[misc]
 
 
-def test_repeated_parts_of_a_page_are_shared() -> None:
+def test_layers_are_made_when_they_are_looked_at_and_once() -> None:
     other = changed(IMAGE, ("layers", 1, "size"), 21)
     reordered = changed(IMAGE, ("layers",), IMAGE["layers"][::-1])
     body = to_bytes({"images": [IMAGE, other, reordered, IMAGE]})
     first, second, third, fourth = decode_list(body, Image, key="images").items
-    assert first.layers[0] is second.layers[0] is third.layers[1] is fourth.layers[0]
+    assert first.layers is first.layers
+    assert first.layers == third.layers[::-1] == fourth.layers
     # The same digest with another size is another layer.
-    assert second.layers[1] == Layer("sha256:cc", 21)
-    assert first.layers[1] is third.layers[0] is fourth.layers[1]
-    assert first.architecture is fourth.architecture
-    assert first.os is fourth.os
-    assert first.media_type is fourth.media_type
+    assert second.layers == (Layer("sha256:bb", 10), Layer("sha256:cc", 21))
+
+
+def test_texts_that_recur_in_a_page_are_shared() -> None:
+    body = to_bytes({"images": [IMAGE, changed(IMAGE, ("digest",), "sha256:ff")]})
+    first, second = decode_list(body, Image, key="images").items
+    assert first.architecture is second.architecture
+    assert first.os is second.os
+    assert first.media_type is second.media_type
 
 
 def test_an_image_may_be_answered_as_its_layers() -> None:
@@ -808,8 +815,9 @@ def test_an_image_may_look_like_a_layer() -> None:
 
 def test_errors_say_where_and_what_and_for_which_request() -> None:
     body = to_bytes({"images": [IMAGE, changed(IMAGE, ("layers", 0, "size"), SECRET)]})
+    response = Response(200, body, "GET", "https://host/v2/x")
     with pytest.raises(UnexpectedResponseError) as caught:
-        decode_list(body, Image, key="images", method="GET", url="https://host/v2/x")
+        decode_response(list_decoder_of(Image, key="images"), response)
     error = caught.value
     assert error.path == "images[1].layers[0].size"
     assert error.message == "expected an integer, found a string"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -336,3 +338,128 @@ def test_programs_that_save_at_the_same_time_lose_nothing_of_each_other(path: Pa
     expected = {f"{name}-{number}.test" for name in names for number in range(25)}
     assert content(path)["auths"].keys() == expected
     assert everything_under(path.parent).keys() == {"config.json"}
+
+
+def test_a_lock_that_somebody_keeps_is_not_waited_for_without_limit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("registry_async._docker_config.time.monotonic", lambda: now)
+    monkeypatch.setattr("registry_async._docker_config.time.sleep", sleep)
+    holder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(ConfigurationError, match="locked by another program"):
+            CONFIG.save(path)
+    finally:
+        os.close(holder)
+    assert 10 <= now <= 60
+    assert not path.exists()
+    CONFIG.save(path)
+    assert content(path)["auths"] == {HOST: ENTRY}
+
+
+def test_a_lock_that_is_released_meanwhile_is_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = os.open(path.parent, os.O_RDONLY)
+    monkeypatch.setattr("registry_async._docker_config.time.sleep", lambda _: os.close(holder))
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    CONFIG.save(path)
+    assert content(path)["auths"] == {HOST: ENTRY}
+
+
+# -- what would be lost
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b'{"auths": {"a.test": {"auth": "%s"}}, "auths": {}}' % OTHER.encode(),
+        b'{"auths": {"a.test": {"auth": "%s"}, "a.test": {}}}' % OTHER.encode(),
+        b'{"x": 1e999}',
+        b'{"x": [-1e999]}',
+        b'{"x": NaN}',
+        b'{"x": -Infinity}',
+    ],
+)
+def test_what_cannot_be_written_again_is_refused(path: Path, start: bytes) -> None:
+    path.write_bytes(start)
+    with pytest.raises(ConfigurationError, match="left as it is") as caught:
+        CONFIG.save(path)
+    assert path.read_bytes() == start
+    assert_no_secret_in(caught.value)
+
+
+KILLED: Final = """
+import os, signal, sys
+from registry_async import DockerAuth, DockerConfig
+
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+DockerConfig({"a.test": DockerAuth("eA==")}).save(sys.argv[1])
+"""
+
+
+def test_what_a_killed_save_left_behind_is_removed_by_the_next(path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = everything_under(path.parent)
+    assert left.startswith(".config.json.")
+    # These are others' files.
+    others = [".config.json.bak", ".config.json.0123456789abcdef.old", ".other.0123456789abcdef"]
+    for name in others:
+        (path.parent / name).write_text("")
+    CONFIG.save(path)
+    assert everything_under(path.parent).keys() == {"config.json", *others}
+
+
+def test_a_home_that_is_not_there_is_an_error_of_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    with pytest.raises(ConfigurationError, match="home directory"):
+        CONFIG.save("~nobody-of-this-name/config.json")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_leaves_a_users_file_to_its_owner(path: Path) -> None:
+    path.write_text("{}")
+    os.chown(path, 65534, 65533)
+    path.chmod(0o644)
+    CONFIG.save(path)
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, mode(path)) == (65534, 65533, 0o600)
+    assert content(path)["auths"] == {HOST: ENTRY}
+
+
+# -- for Kubernetes
+
+
+def test_a_pull_secret_holds_the_logins() -> None:
+    secret = CONFIG.to_kubernetes_secret("registry", "team-a")
+    assert secret == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "registry", "namespace": "team-a"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": secret["data"],
+    }
+    data: Any = secret["data"]
+    assert data.keys() == {".dockerconfigjson"}
+    assert json.loads(base64.b64decode(data[".dockerconfigjson"])) == {"auths": {HOST: ENTRY}}
+    # It can be written as it is.
+    assert json.loads(json.dumps(secret)) == secret
+    assert CONFIG.to_kubernetes_secret("a.b-c")["metadata"] == {"name": "a.b-c"}
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "-a", "a-", "a..b", "a" * 254, "a\n"])
+def test_a_pull_secret_has_a_name_that_kubernetes_takes(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        CONFIG.to_kubernetes_secret(name)
+    with pytest.raises(ValueError, match="namespace"):
+        CONFIG.to_kubernetes_secret("a", "a.b" if name == "a..b" else name)

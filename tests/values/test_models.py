@@ -31,3 +31,11 @@ def test_fields_that_hold_bytes_say_so() -> None:
         "Registry.size_limit",
         "Repository.size",
     }
+
+
+def test_issued_tokens_take_what_tokens_take_in_the_same_order() -> None:
+    scope = models.TokenScope(all_registries=True, read_write=False)
+    plain = models.Token("id", None, "active", scope, None)
+    issued = models.IssuedToken("id", None, "active", scope, None, secret="s")
+    assert attrs.asdict(issued) == {**attrs.asdict(plain), "secret": "s"}
+    assert {each.name for each in attrs.fields(models.IssuedToken) if each.kw_only} == {"secret"}

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry_async._converter import ListDecoder, ListPage, make_list_decoder
+from registry_async._wire import DEPTH
 from registry_async.errors import UnexpectedResponseError
-from registry_async.models import Image, Layer, Registry, Repository
+from registry_async.models import Image, Registry, Repository
 
 Json = Any
 
@@ -241,55 +242,72 @@ def test_what_is_skipped_is_checked_alike(value: bytes) -> None:
     assert_all_agree(b'[{"name": "a", "new": %b}]' % value, Repository, None)
 
 
-@pytest.mark.parametrize("item", KEYS, ids=lambda item: item.__name__)
-@pytest.mark.parametrize("parsers", [("json",), ("msgspec",)])
+FULL: Final[Json] = {
+    "createdAt": "2022-05-17T22:37:17.011072851Z",
+    "size": 1,
+    "digest": "sha256:é",
+    "tags": ["a"],
+    "layers": [{"digest": "b", "size": 1, "new": {}}],
+    "architecture": "amd64",
+    "os": None,
+    "mediaType": "x/y",
+    "new": [{}, 1.5],
+}
+
+
+@pytest.mark.parametrize("parsers", [("json",), ("msgspec", "json")])
 def test_right_lists_do_not_fall_back(
-    item: type[Any], parsers: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    parsers: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # All results would agree, too, if the quick ways refused everything.
     def fail(*_: object) -> None:
-        pytest.fail("the plain way was asked")
+        pytest.fail("the converter was asked")
 
     monkeypatch.setattr("registry_async._converter._read", fail)
     decoder = make_list_decoder(*parsers)
-    times = {"createdAt": "2022-05-17T22:37:17.011072851Z", "updatedAt": "2022-05-17T22:37:17Z"}
-    full: Json = {
-        **times,
-        "id": "r",
-        "name": "n",
-        "status": "NEW",
-        "size": 1,
-        "sizeLimit": 5,
-        "used": 2,
-        "digest": "sha256:é",
-        "tags": ["a"],
-        "layers": [{"digest": "b", "size": 1}],
-        "architecture": "amd64",
-        "os": None,
-        "mediaType": "x/y",
-        "type": "t",
-        "new": [{}, 1.5],
-    }
-    bare: Json = {"id": "r", "name": "n", "status": "ACTIVE", "size": 1, "digest": "a", **times}
-    for elements in ([full, bare], [], None):
-        for key in (KEYS[item], None):
+    # Large pages, too, whose images all have members that are new.
+    for elements in ([FULL, {"digest": "a"}], [FULL] * 150, [{"digest": "a", "tags": []}] * 250):
+        for key in ("images", None):
             page = {key: elements, "totalCount": 2, "new": None}
             body = json.dumps(page if key else elements, ensure_ascii=False).encode()
-            assert len(decoder(body, item, key=key).items) == len(elements or [])
+            assert len(decoder(body, Image, key=key).items) == len(elements)
+    for body in (b"[]", b"null"):
+        assert decoder(body, Image, key=None).items == []
+    for body in (b"{}", b'{"images": null}'):
+        assert decoder(body, Image, key="images").items == []
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_parts_are_shared_within_a_page_and_not_beyond(name: str) -> None:
-    layer: Json = {"digest": "sha256:aa", "size": 1}
-    image: Json = {"digest": "a", "architecture": "amd64 v9", "layers": [layer, layer]}
-    body = json.dumps([image, image | {"layers": [layer | {"size": 2}, layer]}]).encode()
+def test_texts_are_shared_within_a_page_and_not_beyond(name: str) -> None:
+    body = json.dumps([{"digest": "a", "architecture": "amd64 v9"}] * 2).encode()
     first, second = QUICK[name](body, Image, key=None).items
-    assert first.layers[0] is first.layers[1] is second.layers[1]
-    assert second.layers[0] == Layer("sha256:aa", 2)
     assert first.architecture is second.architecture
     later = QUICK[name](body, Image, key=None).items[0]
-    assert later.layers[0] is not first.layers[0]
     assert later.architecture is not first.architecture
+
+
+NESTS: Final = [
+    b'{"images": [{"digest": "a", "new": %b}]}',
+    b'{"images": [{"digest": "a", "layers": [{"digest": "a", "size": 1, "new": %b}]}]}',
+    b'{"images": null, "new": %b}',
+    # With many images, whose own objects are no nest.
+    b'{"images": [%b{"digest": "a", "new": %%b}]}' % (b'{"digest": "a", "tags": null},' * 300),
+]
+
+
+@pytest.mark.parametrize("page", NESTS, ids=["image", "layer", "page", "many"])
+@pytest.mark.parametrize("nest", [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
+def test_nests_are_refused_from_the_same_depth_on(page: bytes, nest: tuple[bytes, bytes]) -> None:
+    levels = len(nest[1])
+    outside = {0: 3, 1: 5, 2: 1, 3: 3}[NESTS.index(page)]
+    deepest = (DEPTH - outside) // levels
+    for count in (deepest - 1, deepest, deepest + 1, deepest + 2, 400, 990, 5_000):
+        body = page % (nest[0] * count + b"1" + nest[1] * count)
+        found = assert_all_agree(body, Image, "images")
+        if count <= deepest:
+            assert isinstance(found, ListPage)
+        else:
+            assert found == Refusal("expected JSON, found what is nested too deeply", "")
 
 
 def test_decimals_do_not_pass_for_the_integers_that_equal_them() -> None:
