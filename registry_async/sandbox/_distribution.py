@@ -15,6 +15,7 @@ from registry_async.sandbox._permits import (
     Permit,
     Permits,
     challenge,
+    check_asked,
     opens,
     read_basic,
 )
@@ -100,9 +101,8 @@ class Distribution:
         kind, name, rest = _find_endpoint(method, path)
         action = "push" if kind in ("uploads", "upload") else _ACTIONS.get(method, "push")
         permit, scope = self._find_permit(request, challenge(origin, name, _asked_for(action)))
-        if not permit.was_asked_for(name, action):
-            error = challenge(origin, name, _asked_for(action), "insufficient_scope")
-            raise _unauthorized(error)
+        asked = challenge(origin, name, _asked_for(action), "insufficient_scope")
+        check_asked(permit, name, action, asked)
         registry_name, _, repository_name = name.partition("/")
         registry = self._state.registry_named(registry_name)
         if not opens(scope, registry, action):

@@ -5,7 +5,7 @@ import binascii
 import secrets
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from registry_async.sandbox._model import StoredRegistry
 from registry_async.sandbox._refusals import RegistryRefusal
@@ -29,11 +29,13 @@ class Permit:
         secret: The secret of the registry token, which is looked at again at every use.
         asked: The actions that were asked for, by repository; `*` stands for all.
         expires_at: When it is over, in nanoseconds since 1970.
+        refused: What it was refused for, as repository and action, since nobody asked.
     """
 
     secret: str
     asked: Mapping[str, frozenset[str]]
     expires_at: int
+    refused: set[tuple[str, str]] = Factory(set[tuple[str, str]])
 
     def was_asked_for(self, name: str, action: str) -> bool:
         """Tell whether an action on a repository was asked for at the login."""
@@ -93,6 +95,28 @@ def opens(scope: Scope, registry: StoredRegistry | None, action: str) -> bool:
     """Tell whether a registry token's scope lets an action happen in a registry."""
     within = scope.all_registries or (registry is not None and registry.id in scope.registry_ids)
     return within and (scope.read_write or action not in _WRITING)
+
+
+def check_asked(permit: Permit, name: str, action: str, asked: str) -> None:
+    """Refuse what was not asked for at the login.
+
+    Args:
+        permit: The permit.
+        name: The registry and the repository.
+        action: What is to be done there.
+        asked: The challenge that tells what to ask for.
+
+    Raises:
+        RegistryRefusal: 401 the first time. A client that comes back with the same permit, rather
+            than with one that it has asked for, is one of those that heed only a 403.
+    """
+    if permit.was_asked_for(name, action):
+        return
+    again = (name, action) in permit.refused
+    permit.refused.add((name, action))
+    status, code = (403, "DENIED") if again else (401, "UNAUTHORIZED")
+    message = f"log in for a {action} to {name}"
+    raise RegistryRefusal(status, code, message, headers={"WWW-Authenticate": asked})
 
 
 def challenge(origin: str, name: str = "", actions: str = "", error: str = "") -> str:
