@@ -163,7 +163,7 @@ def _scan(options: argparse.Namespace) -> int:
     with _output(options) as file:
         write(report, file)
     if options.format != "table" or options.output is not None:
-        from registry_async._report_views import error_lines
+        from registry_async._report.text import error_lines
 
         # A table on standard output says so itself.
         for line in error_lines(report):
@@ -278,7 +278,7 @@ def _write_table(report: "ScanReport", file: TextIO) -> None:
     from rich.console import Console
 
     width = None if file.isatty() else _FILE_WIDTH
-    Console(file=file, width=width, highlight=False).print(report)
+    Console(file=file, width=width, highlight=False).print(report, soft_wrap=True)
 
 
 def _write_json(report: "ScanReport", file: TextIO) -> None:
@@ -290,7 +290,7 @@ def _write_html(report: "ScanReport", file: TextIO) -> None:
 
 
 def _write_csv(report: "ScanReport", file: TextIO) -> None:
-    from registry_async._report_views import write_csv
+    from registry_async._report.text import write_csv
 
     write_csv(report, file)
 
