@@ -1,6 +1,7 @@
 """Manage container registries: an async client, a sync one, and scans of many registries."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from registry_async._version import __version__ as __version__
@@ -56,13 +57,15 @@ else:
             globals()[name] = sorted({*names, "__version__"})
             return globals()[name]
         if not name.startswith("_"):
+            # `from registry_async import retention` asks here first. A module must not load all
+            # others before it.
+            if find_spec(f"{__name__}.{name}") is not None:
+                return import_module(f"{__name__}.{name}")
             for module in _MODULES:
                 if name in _names(module):
                     value = getattr(import_module(f"{__name__}.{module}"), name)
                     globals()[name] = value
                     return value
-            if name == "sync":
-                return import_module(f"{__name__}.sync")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def _names(module):

@@ -21,8 +21,8 @@ T_co = TypeVar("T_co", covariant=True)
 class ReportedRepository(Protocol):
     """What a report counts in one repository."""
 
-    def add(self, images: Sequence[Image], listed: Sequence[Image], /) -> None:
-        """Count a page of images: those that fit the filters, out of all that are listed."""
+    def add(self, images: Sequence[Image], /) -> None:
+        """Count a page of images."""
         ...
 
 
@@ -87,13 +87,9 @@ class Feed(Protocol):
         ...
 
     def add_images(
-        self,
-        work: RegistryWork,
-        repository: Repository,
-        found: Sequence[Image],
-        listed: Sequence[Image],
+        self, work: RegistryWork, repository: Repository, found: Sequence[Image]
     ) -> None:
-        """Take a page of images: those that fit the filters, out of all that are listed."""
+        """Take a page of images."""
         ...
 
     def errands(self, of: Project | RegistryWork) -> Iterable[Errand]:
@@ -153,11 +149,7 @@ class PageFeed(Generic[T]):
             )
 
     def add_images(
-        self,
-        work: RegistryWork,
-        repository: Repository,
-        found: Sequence[Image],
-        listed: Sequence[Image],
+        self, work: RegistryWork, repository: Repository, found: Sequence[Image]
     ) -> None:
         """Take a page of images."""
         if found:
@@ -214,14 +206,10 @@ class ReportFeed:
             self._repositories[work][repository.name] = counted.add_repository(repository)
 
     def add_images(
-        self,
-        work: RegistryWork,
-        repository: Repository,
-        found: Sequence[Image],
-        listed: Sequence[Image],
+        self, work: RegistryWork, repository: Repository, found: Sequence[Image]
     ) -> None:
         """Count a page of images."""
-        self._repositories[work][repository.name].add(found, listed)
+        self._repositories[work][repository.name].add(found)
 
     def errands(self, of: Project | RegistryWork) -> Iterable[Errand]:
         """Return what the report needs besides images."""

@@ -224,11 +224,14 @@ def test_what_could_not_be_read_is_said_and_is_exit_code_3(
         assert len(ScanReport.from_json(report).errors) == 2
 
 
-def test_a_registry_that_is_not_there_is_exit_code_3(
+def test_a_registry_that_is_not_there_is_said_and_no_table(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["scan", "--registry", "prodution"]) == 3
-    assert "prodution" in capsys.readouterr().out
+    assert main(["scan", "--registry", "prodution"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "prodution" in err
     assert len(sandbox.requests) == 1
 
 

@@ -150,6 +150,18 @@ def test_an_import_does_not_pay_for_what_it_may_not_need(module: str) -> None:
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
+@pytest.mark.parametrize("module", ["errors", "models", "retry", "sandbox"])
+def test_a_module_loads_no_more_than_it_needs(module: str) -> None:
+    program = (
+        f"import sys; from registry_async import {module}\n"
+        f"print({module}.__name__, 'registry_async.sync' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == [f"registry_async.{module}", "False"]
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     assert registry_async.__version__ == version("registry-async")
 
