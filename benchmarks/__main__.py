@@ -3,9 +3,11 @@
 import argparse
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from benchmarks import decoding, imports, memory, paging, scanning, sync_overhead
+from benchmarks.pages import LAYERS, MIXES, USUAL, Shape
 
 _NAMED = (
     "aiohttp",
@@ -33,17 +35,37 @@ def _row(name: str, *figures: object) -> None:
 
 
 def _paging(*, smoke: bool) -> bool:
-    """Print the cost of paging, and return whether the server was fast enough for all."""
-    results = paging.measure(pages=20 if smoke else 300, rounds=2 if smoke else 9)
-    _heading("Paging images, 100 a page, 32 at once; aiohttp + json.loads = 1")
+    """Print the cost of reading images, and return whether the server was fast enough for all."""
+    fast_enough = True
+    for shared in (USUAL,) if smoke else (USUAL, *(mix for mix in MIXES if mix != USUAL)):
+        results = paging.measure(
+            pages=1 if smoke else 10,
+            rounds=1 if smoke else 9,
+            shared=shared,
+            all_peers=shared == USUAL,
+        )
+        _heading(
+            f"Reading images, {shared} of {LAYERS} layers shared, 100 a page, 32 at once;"
+            " aiohttp + json.loads = 1"
+        )
+        fast_enough &= _print_paging(results)
+    if not smoke:
+        _heading(f"The same with 10 a page, {USUAL} of {LAYERS} layers shared")
+        results = paging.measure(pages=20, rounds=5, page=10, all_peers=False)
+        fast_enough &= _print_paging(results)
+    return fast_enough
+
+
+def _print_paging(results: Mapping[str, paging.Result]) -> bool:
     _row("", "processor time", "throughput", "server busy")
-    for name, result in sorted(results.items(), key=lambda item: item[1].cpu.median):
+    for name, result in results.items():
         load = f"{result.server_load.median:.0%}"
-        _row(paging.NAMES[name], result.cpu, result.throughput, load)
-    generated = results["generated"].cpu
-    for name in ("ours-plain", "ours"):
-        ratio = generated.over(results[name].cpu)
-        _row(f"{paging.NAMES['generated']} over {paging.NAMES[name]}", ratio)
+        _row(paging.label(name), result.cpu, result.throughput, load)
+    if "generated" in results:
+        for name in ("items", "items-plain"):
+            ratio = results["generated"].cpu.over(results[name].cpu)
+            _row(f"{paging.label('generated')} over {paging.label(name)}", ratio)
+    _row("items, speedups, over msgspec Structs", results["items"].cpu.over(results["msgspec"].cpu))
     # Nobody is asked to be faster than the one that throws everything away.
     return all(
         result.server_load.median < _BUSY for name, result in results.items() if name != "discard"
@@ -61,7 +83,7 @@ def _decoding(*, smoke: bool) -> None:
 
 
 def _scanning(*, smoke: bool) -> None:
-    shape = scanning.Shape(2, 4, 250) if smoke else scanning.Shape(20, 50, 3)
+    shape = Shape(2, 4, 250) if smoke else Shape(20, 50, 3)
     for concurrency in (8,) if smoke else (8, 32, 100):
         _heading(f"Scan at 20 ms a call, {concurrency} at once; the ideal = 1")
         _row("", "time", "requests")

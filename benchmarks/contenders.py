@@ -1,7 +1,8 @@
 """The ways of reading pages of images that are compared: ``python -m benchmarks.contenders``.
 
-Each reads the same pages with as many requests at once, says how much processor time and how
-much time on the clock it took, and waits to be told to do it again.
+Each reads the same lists with as many requests at once, says how much processor time and how
+much time on the clock it took, and waits to be told to do it again. Ours do what users do: iterate
+items, collect, scan, report, and iterate with the sync client.
 """
 
 import argparse
@@ -10,78 +11,193 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-PAGE: Final = 100
-SPEEDUPS: Final = ("msgspec", "orjson")
+from attrs import evolve, fields, frozen
 
-# Reads one page at an offset.
-ReadPage = Callable[[int], Awaitable[object]]
-Setup = Callable[[str, int, AsyncExitStack], Coroutine[None, None, ReadPage]]
+from benchmarks.pages import repository_name
 
-
-def _target(base_url: str, offset: int) -> str:
-    path = "/v2/registries/registry-0/repositories/team-0%2Fapp-0/images"
-    return f"{base_url}{path}?limit={PAGE}&offset={offset}"
-
-
-async def _ours(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+if TYPE_CHECKING:
     from registry_async import AsyncRegistryClient
 
-    client = AsyncRegistryClient(token="token", base_url=base_url, max_connections=concurrency)
-    await stack.enter_async_context(client)
+PAGE: Final = 100
+SPEEDUPS: Final = ("msgspec",)
+REGISTRY: Final = "registry-0"
 
-    async def read(offset: int) -> object:
-        pages = client.images.list("registry-0", "team-0/app-0", offset=offset).pages()
-        return await anext(pages)
+
+@frozen
+class Work:
+    """What is read in a turn.
+
+    Attributes:
+        base_url: The service.
+        repositories: How many repositories the only registry has.
+        images: How many images each of them has.
+        page: How many images are asked for at once.
+        concurrency: How many requests are in flight.
+    """
+
+    base_url: str
+    repositories: int
+    images: int
+    page: int
+    concurrency: int
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the repositories."""
+        return [repository_name(number) for number in range(self.repositories)]
+
+
+# Reads everything once and returns how many images there were.
+ReadAll = Callable[[], Awaitable[int]]
+Setup = Callable[[Work, AsyncExitStack], Coroutine[None, None, ReadAll]]
+# Reads one page: of a repository, at an offset.
+ReadPage = Callable[[str, int], Awaitable[object]]
+
+
+async def _by_workers(work: Work, jobs: Iterable[Coroutine[None, None, int]]) -> int:
+    """Do jobs, as many at once as requests may be in flight."""
+    waiting = iter(jobs)
+
+    async def worker() -> int:
+        return sum([await job for job in waiting])
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(worker()) for _ in range(work.concurrency)]
+    return sum(task.result() for task in tasks)
+
+
+def _by_pages(work: Work, read: ReadPage) -> ReadAll:
+    async def one(name: str, offset: int) -> int:
+        assert await read(name, offset)
+        return min(work.page, work.images - offset)
+
+    return lambda: _by_workers(
+        work,
+        (one(name, offset) for name in work.names for offset in range(0, work.images, work.page)),
+    )
+
+
+async def _client(work: Work, stack: AsyncExitStack) -> "AsyncRegistryClient":
+    from registry_async import AsyncRegistryClient
+
+    client = AsyncRegistryClient(
+        token="token", base_url=work.base_url, max_connections=work.concurrency
+    )
+    return await stack.enter_async_context(client)
+
+
+async def _items(work: Work, stack: AsyncExitStack) -> ReadAll:
+    client = await _client(work, stack)
+
+    async def one(name: str) -> int:
+        count = 0
+        async for _ in client.images.list(REGISTRY, name, page_size=work.page):
+            count += 1
+        return count
+
+    return lambda: _by_workers(work, (one(name) for name in work.names))
+
+
+async def _collect(work: Work, stack: AsyncExitStack) -> ReadAll:
+    client = await _client(work, stack)
+
+    async def one(name: str) -> int:
+        return len(await client.images.list(REGISTRY, name, page_size=work.page).collect())
+
+    # It reads eight pages at once by itself.
+    few = evolve(work, concurrency=max(1, work.concurrency // 8))
+    return lambda: _by_workers(few, (one(name) for name in work.names))
+
+
+async def _scan(work: Work, stack: AsyncExitStack) -> ReadAll:
+    client = await _client(work, stack)
+
+    async def read() -> int:
+        count = 0
+        async with client.scan(concurrency=work.concurrency, page_size=work.page) as scan:
+            async for _ in scan:
+                count += 1
+        assert scan.complete
+        return count
 
     return read
 
 
-async def _ours_plain(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+async def _report(work: Work, stack: AsyncExitStack) -> ReadAll:
+    client = await _client(work, stack)
+
+    async def read() -> int:
+        report = await client.scan_report(concurrency=work.concurrency, page_size=work.page)
+        assert not [error for error in report.errors if error.repository is not None]
+        return report.image_count
+
+    return read
+
+
+async def _sync(work: Work, stack: AsyncExitStack) -> ReadAll:
+    from registry_async import RegistryClient
+
+    client = stack.enter_context(RegistryClient(token="token", base_url=work.base_url))
+
+    def read() -> int:
+        return sum(
+            1
+            for name in work.names
+            for _ in client.images.list(REGISTRY, name, page_size=work.page)
+        )
+
+    return lambda: asyncio.to_thread(read)
+
+
+async def _plain(setup: Setup, work: Work, stack: AsyncExitStack) -> ReadAll:
     # What is not installed cannot be imported: None in its place has the same effect.
     sys.modules.update(dict.fromkeys(SPEEDUPS))  # type: ignore[arg-type]
-    return await _ours(base_url, concurrency, stack)
+    return await setup(work, stack)
 
 
-async def _aiohttp(
-    decode: Callable[[bytes], object], base_url: str, concurrency: int, stack: AsyncExitStack
-) -> ReadPage:
+def _target(work: Work, name: str, offset: int) -> str:
+    path = f"/v2/registries/{REGISTRY}/repositories/{name.replace('/', '%2F')}/images"
+    return f"{work.base_url}{path}?limit={work.page}&offset={offset}"
+
+
+async def _aiohttp(decode: Callable[[bytes], object], work: Work, stack: AsyncExitStack) -> ReadAll:
     import aiohttp
     from yarl import URL
 
-    connector = aiohttp.TCPConnector(limit=concurrency)
+    connector = aiohttp.TCPConnector(limit=work.concurrency)
     session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
     headers = {"X-Auth-Token": "token"}
 
-    async def read(offset: int) -> object:
-        url = URL(_target(base_url, offset), encoded=True)
+    async def read(name: str, offset: int) -> object:
+        url = URL(_target(work, name, offset), encoded=True)
         async with session.get(url, headers=headers) as response:
             return decode(await response.read())
 
-    return read
+    return _by_pages(work, read)
 
 
-async def _discard(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
-    return await _aiohttp(len, base_url, concurrency, stack)
+async def _discard(work: Work, stack: AsyncExitStack) -> ReadAll:
+    return await _aiohttp(len, work, stack)
 
 
-async def _json(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
-    return await _aiohttp(json.loads, base_url, concurrency, stack)
+async def _json(work: Work, stack: AsyncExitStack) -> ReadAll:
+    return await _aiohttp(json.loads, work, stack)
 
 
-async def _orjson(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+async def _orjson(work: Work, stack: AsyncExitStack) -> ReadAll:
     import orjson
 
-    return await _aiohttp(orjson.loads, base_url, concurrency, stack)
+    return await _aiohttp(orjson.loads, work, stack)
 
 
-async def _msgspec(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+async def _msgspec(work: Work, stack: AsyncExitStack) -> ReadAll:
     from datetime import datetime
 
     import msgspec
@@ -105,10 +221,10 @@ async def _msgspec(base_url: str, concurrency: int, stack: AsyncExitStack) -> Re
         total_count: int | None = None
 
     decode = msgspec.json.Decoder(Page).decode
-    return await _aiohttp(decode, base_url, concurrency, stack)
+    return await _aiohttp(decode, work, stack)
 
 
-async def _pydantic(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+async def _pydantic(work: Work, stack: AsyncExitStack) -> ReadAll:
     from datetime import datetime
 
     from pydantic import BaseModel, Field
@@ -131,20 +247,22 @@ async def _pydantic(base_url: str, concurrency: int, stack: AsyncExitStack) -> R
         images: list[Image] | None = None
         total_count: int | None = Field(default=None, alias="totalCount")
 
-    return await _aiohttp(Page.model_validate_json, base_url, concurrency, stack)
+    return await _aiohttp(Page.model_validate_json, work, stack)
 
 
-async def _httpx(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+async def _httpx(work: Work, stack: AsyncExitStack) -> ReadAll:
     import httpx
 
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    limits = httpx.Limits(
+        max_connections=work.concurrency, max_keepalive_connections=work.concurrency
+    )
     client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=60))
 
-    async def read(offset: int) -> object:
-        answer = await client.get(_target(base_url, offset), headers={"X-Auth-Token": "token"})
+    async def read(name: str, offset: int) -> object:
+        answer = await client.get(_target(work, name, offset), headers={"X-Auth-Token": "token"})
         return answer.json()
 
-    return read
+    return _by_pages(work, read)
 
 
 def generate_client(folder: Path) -> ModuleType:
@@ -170,34 +288,39 @@ def generate_client(folder: Path) -> ModuleType:
     return importlib.import_module("generated_client.api.default.list_images")
 
 
-async def _generated(base_url: str, concurrency: int, stack: AsyncExitStack) -> ReadPage:
+async def _generated(work: Work, stack: AsyncExitStack) -> ReadAll:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     list_images: Any = generate_client(folder)
     import generated_client  # type: ignore[import-not-found]
     import httpx
 
     client = generated_client.AuthenticatedClient(
-        base_url=base_url,
+        base_url=work.base_url,
         token="token",
         prefix="",
         auth_header_name="X-Auth-Token",
         timeout=httpx.Timeout(60),
-        httpx_args={"limits": httpx.Limits(max_connections=concurrency)},
+        httpx_args={"limits": httpx.Limits(max_connections=work.concurrency)},
     )
     await stack.enter_async_context(client)
 
-    async def read(offset: int) -> object:
+    async def read(name: str, offset: int) -> object:
         # Its paths are joined as they are given, so the slash has to be encoded for it.
         return await list_images.asyncio(
-            "registry-0", "team-0%2Fapp-0", client=client, limit=PAGE, offset=offset
+            REGISTRY, name.replace("/", "%2F"), client=client, limit=work.page, offset=offset
         )
 
-    return read
+    return _by_pages(work, read)
 
 
-CONTENDERS: Final[dict[str, Setup]] = {
-    "ours": _ours,
-    "ours-plain": _ours_plain,
+USES: Final[dict[str, Setup]] = {
+    "items": _items,
+    "collect": _collect,
+    "scan": _scan,
+    "report": _report,
+    "sync": _sync,
+}
+PEERS: Final[dict[str, Setup]] = {
     "discard": _discard,
     "json": _json,
     "orjson": _orjson,
@@ -206,45 +329,37 @@ CONTENDERS: Final[dict[str, Setup]] = {
     "httpx": _httpx,
     "generated": _generated,
 }
+CONTENDERS: Final[dict[str, Setup]] = {
+    **PEERS,
+    **USES,
+    **{f"{name}-plain": partial(_plain, setup) for name, setup in USES.items()},
+}
 
 
-async def _read_all(read: ReadPage, pages: int, concurrency: int) -> None:
-    offsets = iter(range(0, pages * PAGE, PAGE))
-
-    async def worker() -> None:
-        for offset in offsets:
-            page = await read(offset)
-            assert page
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(worker())
-
-
-async def _obey(name: str, base_url: str, pages: int, concurrency: int) -> None:
+async def _obey(name: str, work: Work) -> None:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        read = await CONTENDERS[name](base_url, concurrency, stack)
+        read = await CONTENDERS[name](work, stack)
         while await loop.run_in_executor(None, sys.stdin.readline):
             cpu, wall = time.process_time(), time.perf_counter()
-            await _read_all(read, pages, concurrency)
+            count = await read()
             measured = {
                 "cpu": time.process_time() - cpu,
                 "wall": time.perf_counter() - wall,
             }
+            assert count == work.repositories * work.images, count
             print(json.dumps(measured), flush=True)
 
 
 def main() -> None:
-    """Read pages whenever a line comes in on standard input."""
+    """Read everything whenever a line comes in on standard input."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("name", choices=sorted(CONTENDERS))
     parser.add_argument("base_url")
-    parser.add_argument("pages", type=int)
-    parser.add_argument("concurrency", type=int)
-    options = parser.parse_args()
-    run = partial(_obey, options.name, options.base_url, options.pages, options.concurrency)
-    asyncio.run(run())
+    for each in fields(Work)[1:]:
+        parser.add_argument(each.name, type=int)
+    options = vars(parser.parse_args())
+    asyncio.run(_obey(options.pop("name"), Work(**options)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import msgspec
 import orjson
 
 from benchmarks.measure import Spread
-from benchmarks.server import Pages
+from benchmarks.pages import USUAL, image_bodies
 from registry_async._converter import ListDecoder, make_list_decoder
 from registry_async.models import Image
 
@@ -29,9 +29,9 @@ NAMES: Final = {
     "json": "json.loads",
     "orjson": "orjson.loads",
     "msgspec": "msgspec Structs, times included",
-    "plain": "the converter, cattrs alone",
-    "ours-json": "the converter",
-    "ours-msgspec": "the converter with speedups",
+    "converter": "the converter alone",
+    "ours-json": "registry_async",
+    "ours-msgspec": "registry_async with speedups",
 }
 
 Decode = Callable[[bytes], object]
@@ -71,27 +71,21 @@ def decoders() -> dict[str, Decode]:
         "json": json.loads,
         "orjson": orjson.loads,
         "msgspec": _structs(),
-        "plain": _images(make_list_decoder()),
+        "converter": _images(make_list_decoder()),
         "ours-json": _images(make_list_decoder("json")),
         "ours-msgspec": _images(make_list_decoder("msgspec")),
     }
 
 
-def bodies(count: int) -> list[bytes]:
-    """Return different pages of images."""
-    pages = Pages(1, 1, count * PAGE)
-    path = b"/api/v2/registries/registry-0/repositories/team-0%%2Fapp-0/images?limit=%d&offset=%d"
-    return [pages.answer(path % (PAGE, number * PAGE)) for number in range(count)]
-
-
-def measure(*, pages: int, rounds: int) -> dict[str, Spread]:
+def measure(*, pages: int, rounds: int, shared: int = USUAL) -> dict[str, Spread]:
     """Return the processor time of each decoder in units of json.loads.
 
     Args:
         pages: How many pages are decoded in a turn.
         rounds: How often each has its turn, after one turn to warm up.
+        shared: How many of an image's eight layers are those of its base.
     """
-    answers = bodies(pages)
+    answers = image_bodies(pages, shared=shared)
     times: dict[str, list[float]] = {name: [] for name in NAMES}
     for counted in [False] + [True] * rounds:
         for name, decode in decoders().items():
@@ -108,7 +102,7 @@ def measure(*, pages: int, rounds: int) -> dict[str, Spread]:
 
 def bytes_per_image(pages: int) -> dict[str, float]:
     """Return the bytes that each decoder's results take, for an image of eight layers."""
-    answers = bodies(pages)
+    answers = image_bodies(pages)
     sizes: dict[str, float] = {}
     for name, decode in decoders().items():
         decode(answers[0])

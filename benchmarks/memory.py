@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Final
 
+from benchmarks.pages import Shape
 from benchmarks.server import running
 
 _HELD: Final = """
@@ -13,7 +14,7 @@ from registry_async import AsyncRegistryClient
 
 async def main():
     async with AsyncRegistryClient(token="token", base_url=sys.argv[1]) as client:
-        images = client.images.list("registry-0", "team-0/app-0")
+        images = client.images.list("registry-0", "team-0/api-0")
         await images.collect(max_items=200)
         gc.collect()
         tracemalloc.start()
@@ -55,7 +56,7 @@ def _measure(script: str, *arguments: str) -> float:
 
 def bytes_per_image(images: int) -> float:
     """Return the bytes that one of so many images takes, with eight layers each."""
-    with running(images=images) as server:
+    with running(Shape(images=images)) as server:
         return _measure(_HELD, server.base_url)
 
 
@@ -63,11 +64,8 @@ def scan_peaks(few: int, many: int) -> tuple[float, float]:
     """Return the peak memory, in bytes, of scans of about few and many images."""
     peaks: list[float] = []
     for count in (few, many):
-        per_repository = 5_000
-        repositories = max(1, count // per_repository)
-        shape = {"registries": 2, "repositories": max(1, repositories // 2)}
-        images = count // (2 * shape["repositories"])
-        with running(**shape, images=images) as server:
-            total = 2 * shape["repositories"] * images
-            peaks.append(_measure(_SCANNED, server.base_url, str(total)))
+        repositories = max(1, count // 10_000)
+        shape = Shape(2, repositories, count // (2 * repositories))
+        with running(shape) as server:
+            peaks.append(_measure(_SCANNED, server.base_url, str(shape.total)))
     return peaks[0], peaks[1]

@@ -95,6 +95,11 @@ def _image(number: int, shared: int, rng: random.Random) -> dict[str, object]:
     }
 
 
+def repository_name(number: int) -> str:
+    """Return the name of a repository."""
+    return f"team-{number % 7}/{_NOUNS[number % len(_NOUNS)]}-{number}"
+
+
 @frozen
 class Shape:
     """What a service has.
@@ -158,7 +163,7 @@ class Pages:
         shape = self.shape
         items: list[dict[str, object]] = [
             {
-                "name": f"team-{number % 7}/{_NOUNS[number % len(_NOUNS)]}-{number}",
+                "name": repository_name(number),
                 "size": 0 if number % shape.filled else 1_000_000 + number,
                 "type": "docker",
                 "updatedAt": _time(random.Random(number)),

@@ -17,44 +17,27 @@ from yarl import URL
 
 from benchmarks.contenders import PAGE, generate_client
 from benchmarks.measure import Spread
+from benchmarks.pages import Shape
 from benchmarks.server import Server, running
 from registry_async import AsyncRegistryClient
 
 DELAY: Final = 0.020
 
 
-@frozen
-class Shape:
-    """What there is to be scanned.
+def _ideal(shape: Shape, concurrency: int, call: float) -> float:
+    """Return the least seconds that anybody can take.
 
-    Attributes:
-        registries: How many registries there are.
-        repositories: How many repositories each registry has.
-        images: How many images each repository has.
+    Args:
+        shape: What there is to be scanned.
+        concurrency: How many requests may be in flight.
+        call: The seconds of one.
     """
-
-    registries: int
-    repositories: int
-    images: int
-
-    @property
-    def total(self) -> int:
-        """How many images there are."""
-        return self.registries * self.repositories * self.images
-
-    def ideal(self, concurrency: int, call: float) -> float:
-        """Return the least seconds that anybody can take.
-
-        Args:
-            concurrency: How many requests may be in flight.
-            call: The seconds of one.
-        """
-        lists = self.registries * math.ceil(self.repositories / PAGE)
-        pages = self.registries * self.repositories * math.ceil(self.images / PAGE)
-        # Nothing can be asked before the registries are known, and no image before the first
-        # repositories are.
-        after = max(math.ceil((lists + pages) / concurrency), 1 + math.ceil(pages / concurrency))
-        return (math.ceil(self.registries / PAGE) + after) * call
+    lists = shape.registries * math.ceil(shape.repositories / PAGE)
+    pages = shape.registries * shape.repositories * math.ceil(shape.images / PAGE)
+    # Nothing can be asked before the registries are known, and no image before the first
+    # repositories are.
+    after = max(math.ceil((lists + pages) / concurrency), 1 + math.ceil(pages / concurrency))
+    return (math.ceil(shape.registries / PAGE) + after) * call
 
 
 @frozen
@@ -202,13 +185,8 @@ def _race(
 ) -> dict[str, Result]:
     requests: dict[str, int] = {}
     times: dict[str, list[float]] = {name: [] for name in ways}
-    with running(
-        registries=shape.registries,
-        repositories=shape.repositories,
-        images=shape.images,
-        delay=DELAY,
-    ) as server:
-        ideal = shape.ideal(concurrency, asyncio.run(_seconds_a_call(server)))
+    with running(shape, delay=DELAY) as server:
+        ideal = _ideal(shape, concurrency, asyncio.run(_seconds_a_call(server)))
         # What is imported on first use is not what is measured.
         asyncio.run(_scan(server.base_url, concurrency))
         for _ in range(rounds):

@@ -1,112 +1,21 @@
 """A server of static pages, in a process of its own: ``python -m benchmarks.server``.
 
-It is as thin as a server in Python can be, so that what is measured is the client. Registries,
-repositories and images are numbered; a page of images is a template in which only the number of
-the page changes, so that every digest is unique without costing much.
+It is as thin as a server in Python can be, so that what is measured is the client.
 """
 
 import argparse
 import asyncio
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 from urllib.request import urlopen
 
 import psutil
-from attrs import frozen
+from attrs import astuple, fields, frozen
 
-LAYERS: Final = 8
-MARK: Final = "@@@@@@@@"
-_IMAGES: Final = re.compile(rb"/registries/([^/]+)/repositories/([^/]+)/images")
-_REPOSITORIES: Final = re.compile(rb"/registries/([^/]+)/repositories$")
-
-
-def _image(number: int) -> dict[str, object]:
-    # The first layers are shared by all images, as base layers are.
-    layers = [
-        {
-            "digest": f"sha256:{index if index < 4 else MARK:0>8}{number:056x}",
-            "size": 3_000_000 + index,
-        }
-        for index in range(LAYERS)
-    ]
-    for index in range(4):
-        layers[index]["digest"] = f"sha256:{index:064x}"
-    return {
-        "architecture": "amd64",
-        "createdAt": "2024-05-17T22:37:17.011072851Z",
-        "digest": f"sha256:{MARK}{number:056x}",
-        "layers": layers,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "os": "linux",
-        "size": 24_000_028,
-        "tags": [f"v1.{number}", f"build-{number}"],
-    }
-
-
-class Pages:
-    """The answers, rendered once for each size of page."""
-
-    def __init__(self, registries: int, repositories: int, images: int) -> None:
-        self.registries, self.repositories, self.images = registries, repositories, images
-        self._templates: dict[tuple[int, int], list[bytes]] = {}
-        self._answered = 0
-
-    def answer(self, target: bytes) -> bytes:
-        """Return the body for a request target."""
-        path, _, query = target.partition(b"?")
-        if path.endswith(b"/api/requests"):
-            return json.dumps(self._answered).encode()
-        self._answered += 1
-        numbers = dict(pair.split(b"=", 1) for pair in query.split(b"&") if b"=" in pair)
-        limit, offset = int(numbers.get(b"limit", 10)), int(numbers.get(b"offset", 0))
-        if _IMAGES.search(path):
-            count = max(0, min(limit, self.images - offset))
-            return self._images(count).replace(MARK.encode(), b"%08d" % offset)
-        if _REPOSITORIES.search(path):
-            numbered = range(offset, min(offset + limit, self.repositories))
-            items: list[dict[str, object]] = [
-                {
-                    "name": f"team-{number % 7}/app-{number}",
-                    "size": 1_000_000,
-                    "type": "docker",
-                    "updatedAt": "2024-05-17T22:37:17Z",
-                }
-                for number in numbered
-            ]
-            return _page("repositories", items, self.repositories)
-        numbered = range(offset, min(offset + limit, self.registries))
-        items = [
-            {
-                "createdAt": "2024-05-17T22:37:17Z",
-                "id": f"registry-{number}",
-                "name": f"registry-{number}",
-                "size": 1_000_000,
-                "status": "ACTIVE",
-            }
-            for number in numbered
-        ]
-        if path.endswith(b"/v1/registries"):
-            return json.dumps(items).encode()
-        return _page("registries", items, self.registries)
-
-    def _images(self, count: int) -> bytes:
-        key = count, self.images
-        if key not in self._templates:
-            images = [_image(number) for number in range(count)]
-            self._templates[key] = [_page("images", images, self.images)]
-        return self._templates[key][0]
-
-
-def _page(name: str, items: list[dict[str, object]], total: int) -> bytes:
-    page = {name: items, "totalCount": total, "filteredCount": total}
-    if name == "registries":
-        del page["filteredCount"]
-    return json.dumps(page, separators=(",", ":")).encode()
+from benchmarks.pages import Pages, Shape
 
 
 class _Connection(asyncio.Protocol):
@@ -166,18 +75,14 @@ class Server:
 
 
 @contextmanager
-def running(
-    *, registries: int = 1, repositories: int = 1, images: int = 1000, delay: float = 0.0
-) -> Iterator[Server]:
+def running(shape: Shape | None = None, *, delay: float = 0.0) -> Iterator[Server]:
     """Run a server.
 
     Args:
-        registries: How many registries it has.
-        repositories: How many repositories each registry has.
-        images: How many images each repository has.
+        shape: What it has.
         delay: The seconds after which it answers.
     """
-    numbers = [str(number) for number in (registries, repositories, images, delay)]
+    numbers = [str(number) for number in (*astuple(shape or Shape()), delay)]
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server", *numbers],
         stdin=subprocess.PIPE,
@@ -198,12 +103,13 @@ def running(
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    for name in ("registries", "repositories", "images"):
-        parser.add_argument(name, type=int)
+    for each in fields(Shape):
+        parser.add_argument(each.name, type=int)
     parser.add_argument("delay", type=float)
-    options = parser.parse_args()
-    pages = Pages(options.registries, options.repositories, options.images)
-    asyncio.run(_serve(pages, options.delay))
+    options = vars(parser.parse_args())
+    delay = options.pop("delay")
+    pages = Pages(Shape(**options))
+    asyncio.run(_serve(pages, delay))
 
 
 if __name__ == "__main__":
