@@ -305,10 +305,10 @@ async def _generated(work: Work, stack: AsyncExitStack) -> ReadAll:
     await stack.enter_async_context(client)
 
     async def read(name: str, offset: int) -> object:
-        # Its paths are joined as they are given, so the slash has to be encoded for it.
-        return await list_images.asyncio(
-            REGISTRY, name.replace("/", "%2F"), client=client, limit=work.page, offset=offset
+        page = await list_images.asyncio(
+            REGISTRY, name, client=client, limit=work.page, offset=offset
         )
+        return page.images
 
     return _by_pages(work, read)
 

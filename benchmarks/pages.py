@@ -145,6 +145,8 @@ class Pages:
             return self._images(int(images[1]), int(images[2]), limit, offset)
         if _REPOSITORIES.search(path):
             return self._repositories(limit, offset)
+        if not path.endswith(b"/registries"):
+            return b'{"error": {"message": "there is nothing at this path"}}'
         return self._registries(limit, offset, bare=path.endswith(b"/v1/registries"))
 
     def _images(self, registry: int, repository: int, limit: int, offset: int) -> bytes:

@@ -144,8 +144,7 @@ def _generated(folder: Path) -> "Way":
                 for repository in await read(
                     list_repositories, "repositories", registry.id, client=client
                 ):
-                    # Its paths are joined as they are given, so the slash is encoded for it.
-                    name = repository.name.replace("/", "%2F")
+                    name = repository.name
                     count += len(
                         await read(list_images, "images", registry.id, name, client=client)
                     )
