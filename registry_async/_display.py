@@ -7,29 +7,30 @@ from datetime import datetime
 from enum import Enum
 from html import escape
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex, TypeVar, cast, get_args
 
 from attrs import Attribute, fields, frozen, has
 
 from registry_async._safe_text import html_text, visible
+from registry_async._tables import Column, Kind, size_text
 from registry_async.errors import ConfigurationError
+from registry_async.models import holds_bytes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
-    "UNITS",
     "Bar",
     "ResultList",
+    "frame_of",
     "html_table",
     "progress_bar",
-    "size_text",
     "to_dataframe",
 ]
 
 T = TypeVar("T")
 
-UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # So many rows say what a list is like; a notebook with more is slow.
 _ROWS: Final = 50
 # Enough of a digest to tell it from others, as docker shows it.
@@ -37,20 +38,6 @@ _DIGEST: Final = len("sha256:") + 12
 # The years that fit whole into 64 bits of nanoseconds.
 _FIRST_YEAR: Final = 1678
 _LAST_YEAR: Final = 2261
-# Fields that hold bytes, whatever their type says.
-_SIZES: Final = frozenset({"size", "size_limit", "non_referenced", "untagged", "total"})
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes for people: ``1.4 GiB``."""
-    amount, unit = float(abs(size)), UNITS[0]
-    for larger in UNITS[1:]:
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1024, larger
-    sign = "-" if size < 0 else ""
-    decimals = 0 if unit == UNITS[0] or amount >= 99.95 else 1
-    return f"{sign}{amount:.{decimals}f} {unit}"
 
 
 @frozen
@@ -61,11 +48,13 @@ class _Column:
         name: Its name.
         kinds: The types that its values have, None aside.
         get: Take the value from an item.
+        is_size: Whether it is a number of bytes.
     """
 
     name: str
     kinds: tuple[Any, ...]
     get: Callable[[Any], Any]
+    is_size: bool = False
 
 
 def _columns(model: type[Any]) -> list[_Column]:
@@ -84,13 +73,9 @@ def _columns_of(attribute: "Attribute[Any]") -> Iterator[_Column]:
     elif isinstance(whole, type) and has(whole):
         # A token's scope: its parts are columns of their own.
         for part in fields(whole):
-            yield _Column(f"{name}_{part.name}", (part.type,), _nested(name, part.name))
+            yield _Column(f"{name}_{part.name}", (part.type,), attrgetter(f"{name}.{part.name}"))
     else:
-        yield _Column(name, kinds, lambda item: getattr(item, name))
-
-
-def _nested(outer: str, inner: str) -> Callable[[Any], Any]:
-    return lambda item: getattr(getattr(item, outer), inner)
+        yield _Column(name, kinds, attrgetter(name), holds_bytes(attribute))
 
 
 def html_table(items: Sequence[Any], model: type[Any], *, limit: int = _ROWS) -> str:
@@ -105,22 +90,40 @@ def html_table(items: Sequence[Any], model: type[Any], *, limit: int = _ROWS) ->
     if not items:
         return f"<p>Nothing: no {noun}.</p>"
     columns = _columns(model)
-    heads = "".join(f"<th>{escape(column.name.replace('_', ' '))}</th>" for column in columns)
+    heads = "".join(
+        f'<th style="{_style(column)}">{escape(column.name.replace("_", " "))}</th>'
+        for column in columns
+    )
     rows = "".join(
         f"<tr>{''.join(_html_cell(column, item) for column in columns)}</tr>"
         for item in items[:limit]
     )
     more = len(items) - limit
     rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{rest}"
+    # A table that is too wide scrolls, rather than break its words.
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div style="overflow-x: auto">{table}</div>{rest}'
+
+
+def _style(column: _Column) -> str:
+    # Said for each cell: the style sheets of notebooks align all of them to the right.
+    side = "right" if {int, float} & set(column.kinds) else "left"
+    return f"text-align: {side}; white-space: nowrap"
 
 
 def _html_cell(column: _Column, item: Any) -> str:
-    value = column.get(item)
+    value, style = column.get(item), _style(column)
+    if isinstance(value, tuple | list):
+        # Lines end between the texts, never within one.
+        texts = ", ".join(
+            f'<span style="white-space: nowrap">{html_text(str(each))}</span>'
+            for each in cast("Iterable[object]", value)
+        )
+        return f'<td style="text-align: left; min-width: 8em">{texts}</td>'
     if isinstance(value, int | float) and not isinstance(value, bool):
-        text = size_text(int(value)) if column.name in _SIZES else f"{value:,}"
-        return f'<td style="text-align: right; white-space: nowrap">{text}</td>'
-    return f'<td style="text-align: left">{html_text(_cell_text(column, value))}</td>'
+        text = size_text(int(value)) if column.is_size else f"{value:,}"
+        return f'<td style="{style}">{text}</td>'
+    return f'<td style="{style}">{html_text(_cell_text(column, value))}</td>'
 
 
 def _cell_text(column: _Column, value: Any) -> str:
@@ -130,7 +133,7 @@ def _cell_text(column: _Column, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, tuple | list | Mapping):
+    if isinstance(value, Mapping):
         return visible(", ".join(map(str, cast("Iterable[object]", value))))
     text = visible(str(value))
     return f"{text[:_DIGEST]}…" if column.name == "digest" and len(text) > _DIGEST else text
@@ -150,6 +153,35 @@ def to_dataframe(items: Sequence[Any], model: type[Any]) -> "DataFrame":
     Raises:
         ConfigurationError: The extra ``pandas`` is not installed.
     """
+    return _frame({each.name: (each.get, _dtype(each.kinds)) for each in _columns(model)}, items)
+
+
+def frame_of(rows: Sequence[Any], columns: Iterable[Column[Any]]) -> "DataFrame":
+    """Return a data frame of the rows of a report, with every column, whether people see it or not.
+
+    Args:
+        rows: The rows.
+        columns: The columns.
+
+    Raises:
+        ConfigurationError: The extra ``pandas`` is not installed.
+    """
+    return _frame({each.name: (each.get, _DTYPES[each.kind]) for each in columns}, rows)
+
+
+_DTYPES: Final = {
+    Kind.TEXT: "string",
+    Kind.COUNT: "Int64",
+    Kind.BYTES: "Int64",
+    Kind.COUNT_CHANGE: "Int64",
+    Kind.BYTES_CHANGE: "Int64",
+    Kind.DAY: "datetime64[ns, UTC]",
+}
+
+
+def _frame(
+    columns: Mapping[str, tuple[Callable[[Any], Any], str]], items: Sequence[Any]
+) -> "DataFrame":
     try:
         import pandas as pd
     except ImportError:
@@ -157,13 +189,13 @@ def to_dataframe(items: Sequence[Any], model: type[Any]) -> "DataFrame":
             "data frames need the extra: pip install 'registry-async[pandas]'"
         ) from None
     frame: dict[str, Any] = {}
-    for column in _columns(model):
-        values = [_plain(column.get(item)) for item in items]
+    for name, (get, dtype) in columns.items():
+        values = [_plain(get(item)) for item in items]
         # Made as objects first: an empty list has no type that could become another.
         series: Any = pd.Series(values, dtype="object")
         with suppress(OverflowError):
-            series = series.astype(_dtype(column.kinds))
-        frame[column.name] = series
+            series = series.astype(dtype)
+        frame[name] = series
     return pd.DataFrame(frame)
 
 
@@ -173,7 +205,7 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _dtype(kinds: tuple[Any, ...]) -> Any:
+def _dtype(kinds: tuple[Any, ...]) -> str:
     for kind, dtype in (
         (datetime, "datetime64[ns, UTC]"),
         (bool, "boolean"),

@@ -21,8 +21,8 @@ T_co = TypeVar("T_co", covariant=True)
 class ReportedRepository(Protocol):
     """What a report counts in one repository."""
 
-    def add(self, images: Sequence[Image], /) -> None:
-        """Count a page of images."""
+    def add(self, images: Sequence[Image], listed: Sequence[Image], /) -> None:
+        """Count a page of images: those that fit the filters, out of all that are listed."""
         ...
 
 
@@ -87,9 +87,13 @@ class Feed(Protocol):
         ...
 
     def add_images(
-        self, work: RegistryWork, repository: Repository, found: Sequence[Image]
+        self,
+        work: RegistryWork,
+        repository: Repository,
+        found: Sequence[Image],
+        listed: Sequence[Image],
     ) -> None:
-        """Take a page of images."""
+        """Take a page of images: those that fit the filters, out of all that are listed."""
         ...
 
     def errands(self, of: Project | RegistryWork) -> Iterable[Errand]:
@@ -149,7 +153,11 @@ class PageFeed(Generic[T]):
             )
 
     def add_images(
-        self, work: RegistryWork, repository: Repository, found: Sequence[Image]
+        self,
+        work: RegistryWork,
+        repository: Repository,
+        found: Sequence[Image],
+        listed: Sequence[Image],
     ) -> None:
         """Take a page of images."""
         if found:
@@ -206,10 +214,14 @@ class ReportFeed:
             self._repositories[work][repository.name] = counted.add_repository(repository)
 
     def add_images(
-        self, work: RegistryWork, repository: Repository, found: Sequence[Image]
+        self,
+        work: RegistryWork,
+        repository: Repository,
+        found: Sequence[Image],
+        listed: Sequence[Image],
     ) -> None:
         """Count a page of images."""
-        self._repositories[work][repository.name].add(found)
+        self._repositories[work][repository.name].add(found, listed)
 
     def errands(self, of: Project | RegistryWork) -> Iterable[Errand]:
         """Return what the report needs besides images."""

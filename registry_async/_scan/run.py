@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from attrs import frozen
@@ -31,7 +31,6 @@ from registry_async._scan.results import ScanError, ScanProgress
 from registry_async._scan.verdicts import Level, Question, RegistryTally, Verdict
 from registry_async._tasks import Ask, Workers
 from registry_async.errors import (
-    ApiError,
     NotFoundError,
     RateLimitedError,
     RegistryNotFoundError,
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["ScanRun", "ScanTarget"]
 
 T = TypeVar("T")
-
-# The characters that are kept of the body of an answer that is recorded as an error.
-_KEPT_BODY: Final = 500
 
 
 @frozen
@@ -289,12 +285,12 @@ class ScanRun:
         self._frontier.add_repositories(work, wanted)
         self._feed.add_repositories(work, wanted)
 
-    def _found_images(self, task: ImagesPage, found: tuple[Image, ...]) -> None:
-        matches = self._options.matches_tags
+    def _found_images(self, task: ImagesPage, listed: tuple[Image, ...]) -> None:
+        matches, found = self._options.matches_tags, listed
         if matches is not None:
-            found = tuple(image for image in found if matches(image.tags))
+            found = tuple(image for image in listed if matches(image.tags))
         self.images += len(found)
-        self._feed.add_images(task.work, task.repository, found)
+        self._feed.add_images(task.work, task.repository, found, listed)
 
     async def _run_errand(self, errand: Errand) -> None:
         try:
@@ -398,9 +394,5 @@ class ScanRun:
 
     def _record(self, error: ScanError) -> None:
         self.errors.append(error)
-        failure = error.error
         if self._options.raises:
-            raise failure
-        if isinstance(failure, ApiError):
-            # There may be as many errors as repositories. The message says what the body says.
-            failure.body = failure.body[:_KEPT_BODY]
+            raise error.error

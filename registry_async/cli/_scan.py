@@ -88,7 +88,7 @@ def scan(
         return complain("no repository matches", FAILED)
     write_report(report, target)
     if not target.on_screen:
-        from registry_async._report_views import error_lines
+        from registry_async._report.text import error_lines
 
         # A table on standard output says so itself.
         for line in error_lines(report):
@@ -173,7 +173,7 @@ def write_report(report: "ScanReport", target: Target) -> None:
                 for row in json.loads(report.to_json())["repositories"]:
                     file.write(json_text(row, indent=None) + "\n")
             case "csv":
-                from registry_async._report_views import write_csv
+                from registry_async._report.text import write_csv
 
                 write_csv(report, file)
             case "html":
@@ -187,4 +187,4 @@ def print_rich(value: object, file: TextIO) -> None:
     width = None if file.isatty() else _FILE_WIDTH
     # Without a terminal, and without colours, rich may still emphasize.
     console = Console(file=file, width=width, highlight=False, force_terminal=styled(file))
-    console.print(value)
+    console.print(value, soft_wrap=True)

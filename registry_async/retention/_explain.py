@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from registry_async._display import size_text
 from registry_async._safe_text import visible
+from registry_async._tables import size_text
 from registry_async.references import ImageReference
 from registry_async.retention._plan_values import PlannedImage, RetentionPlan
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from attrs import frozen
 
-from registry_async._display import size_text
 from registry_async._safe_text import html_text, visible
+from registry_async._tables import size_text
 from registry_async.retention._judge import KEEP_REASONS
 from registry_async.retention._plan_values import PlanDiff, PlannedImage, RetentionPlan
 

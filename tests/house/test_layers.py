@@ -26,7 +26,7 @@ LAYERS: Final = (
     ("client",),
     ("retention",),
     ("_scan",),
-    ("_report", "_report_views"),
+    ("_report",),
     ("_resources",),
     ("_pagination",),
     ("_transport",),
@@ -40,7 +40,7 @@ LAYERS: Final = (
         "_clock",
         "_failures",
     ),
-    ("_display",),
+    ("_display", "_tables"),
     ("_converter", "_image_pages", "_wire"),
     ("_portal", "_tasks"),
     (

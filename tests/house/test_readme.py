@@ -79,5 +79,5 @@ def test_the_first_command_ends_with_the_table() -> None:
         timeout=120,
     )
     assert finished.returncode == 0, finished.stderr
-    for word in ("production", "untagged", "last push"):
+    for word in ("production", "untagged", "last change"):
         assert word in finished.stdout.lower()

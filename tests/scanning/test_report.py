@@ -34,9 +34,9 @@ from registry_async import (
     ServerError,
     scan,
 )
-from registry_async._display import size_text
-from registry_async._report_views import write_csv
+from registry_async._report.text import write_csv
 from registry_async._safe_text import visible
+from registry_async._tables import size_text
 from registry_async.sandbox import Sandbox
 from tests.support.clock import FakeClock
 from tests.support.strict_server import Reply, StrictServer, make_image
@@ -387,7 +387,28 @@ def damaged(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield document | {"repositories": [row | {"repository": None}]}
     yield document | {"repositories": [row | {"updated_at": "yesterday"}]}
     yield document | {"image_count": document["image_count"] + 1}
-    yield {key: value for key, value in document.items() if key != "errors"}
+    yield document | {"version": None}
+    yield document | {"version": 0}
+    yield document | {"finished_at": "9999-99-99T00:00:00Z"}
+    yield document | {"images_by_month": {"june": 1}}
+    yield document | {"images_by_month": {"2025-13": 1}}
+    yield document | {"images_by_month": {"0000-01": 1}}
+    yield document | {"images_by_month": {"2025-01": -1}}
+    yield document | {"images_by_month": {"2025-01": 2**70}}
+    yield document | {"images_by_month": {"2025-01": 1.5}}
+    yield document | {"repositories": [row | {"image_count": None}]}
+    yield document | {"repositories": [row | {"image_count": -1}]}
+    yield document | {"repositories": [row | {"image_count": float("inf")}]}
+    yield document | {"repositories": [row | {"total_size": 10**1001}]}
+    yield document | {"registries": [document["registries"][0] | {"used": float("inf")}]}
+    yield document | {"registries": [document["registries"][0] | {"used": float("nan")}]}
+    yield document | {"registries": [document["registries"][0] | {"garbage": {"total": 1}}]}
+    yield document | {"oldest_images": [document["oldest_images"][0] | {"created_at": None}]}
+    yield document | {"oldest_images": [document["oldest_images"][0] | {"tags": None}]}
+    yield document | {"large_layers": {"xyz": 1}}
+    yield document | {"large_layers": {"00": 1}}
+    yield document | {"errors": [{"kind": "ServerError"}]}
+    yield document | {"errors": [{"kind": "E", "message": "m", "status": "500"}]}
 
 
 async def test_a_report_of_sizes_that_make_no_sense_survives() -> None:
@@ -498,10 +519,16 @@ async def test_views_show_the_largest_and_add_up(repositories: int) -> None:
 @pytest.mark.parametrize(
     ("width", "columns"),
     [
-        (100, ["registry", "repository", "images", "untagged", "size", "last", "push"]),
-        (64, ["registry", "repository", "images", "untagged", "size"]),
-        (48, ["registry", "repository", "images", "size"]),
-        (40, ["registry", "repository", "size"]),
+        (
+            100,
+            [
+                *("registry", "repository", "images", "untagged", "maybe", "parts"),
+                *("stored", "image", "bytes", "last", "change"),
+            ],
+        ),
+        (64, ["registry", "repository", "images", "untagged", "stored"]),
+        (48, ["registry", "repository", "images", "stored"]),
+        (40, ["registry", "repository", "stored"]),
     ],
 )
 async def test_a_narrow_terminal_sees_fewer_columns_and_none_of_them_cut(
@@ -518,7 +545,7 @@ async def test_a_narrow_terminal_sees_fewer_columns_and_none_of_them_cut(
         assert (f"{row.image_count:,}" in shown) == ("images" in columns)
         assert size_text(row.total_size) in line
         assert row.updated_at is not None
-        assert (f"{row.updated_at:%Y-%m-%d}" in shown) == ("push" in columns)
+        assert (f"{row.updated_at:%Y-%m-%d}" in shown) == ("change" in columns)
 
 
 async def test_views_of_nothing() -> None:
