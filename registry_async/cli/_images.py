@@ -110,7 +110,7 @@ def delete(
 
     async def remove() -> int:
         from registry_async._arguments import check_digest
-        from registry_async._display import size_text
+        from registry_async._tables import size_text
 
         with checking():
             check_digest(digest, "DIGEST", "find it with: images get REGISTRY REPOSITORY TAG")

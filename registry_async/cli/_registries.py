@@ -133,7 +133,7 @@ def delete(registry: str, wait: bool, yes: bool, dry_run: bool, conflict_timeout
 
 
 def _holds(found: "Registry", repositories: int) -> str:
-    from registry_async._display import size_text
+    from registry_async._tables import size_text
 
     noun = "repository" if repositories == 1 else "repositories"
     return f"{size_text(found.size)} in {repositories:,} {noun}"
@@ -159,7 +159,7 @@ def collect(
     """
 
     async def start() -> int:
-        from registry_async._display import size_text
+        from registry_async._tables import size_text
 
         async with open_client() as client:
             found = await find_registry(client, registry)

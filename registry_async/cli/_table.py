@@ -8,8 +8,8 @@ from unicodedata import combining, east_asian_width
 
 from attrs import evolve, frozen
 
-from registry_async._display import size_text
 from registry_async._safe_text import visible
+from registry_async._tables import size_text
 
 __all__ = ["Column", "table_lines"]
 
