@@ -189,7 +189,9 @@ def normalize_base_url(url: str, argument: str = "base_url") -> str:
         if path == version or path.endswith("/" + version):
             path = path[: -len(version)].rstrip("/")
             break
-    return urlunsplit((parts.scheme, parts.netloc, "/" + path if path else "", "", ""))
+    base = urlunsplit((parts.scheme, parts.netloc, "/" + path if path else "", "", ""))
+    # It may have come as a secret, and holds none.
+    return str(base)
 
 
 def _split(url: str) -> SplitResult | None:

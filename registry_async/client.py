@@ -38,14 +38,15 @@ from registry_async._scan.results import ScannedImage, ScannedRepository, ScanPr
 from registry_async._scan.run import ScanTarget
 from registry_async._scan.scan import AsyncScan
 from registry_async._secrets import Secret, hide
+from registry_async._transport.authorization import Authorizer
 from registry_async.credentials import (
     Credentials,
-    KeystoneCredentials,
     StaticToken,
+    authorizer_of,
     credentials_from_env,
 )
 from registry_async.errors import ConfigurationError, UnexpectedResponseError
-from registry_async.retry import RetryPolicy
+from registry_async.retry import RetryEvent, RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig
@@ -87,6 +88,8 @@ class AsyncRegistryClient:
             makes; a session of yours has its own. They see requests as they are, tokens included.
         max_response_size: The most bytes of one answer, once it is decompressed.
         clock: Where time and chance come from; tests give a clock of their own.
+        on_retry: Called with a `RetryEvent` before each repeat of a request: what is repeated,
+            why, and after how long. Requests wait for it, so it must be quick.
 
     Raises:
         ValueError: An argument makes no sense.
@@ -110,12 +113,13 @@ class AsyncRegistryClient:
         trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
     ) -> None:
         # A token in the place of the credentials is a mistake, and a secret all the same.
         token, credentials, base_url = hide(token), hide(credentials), hide(base_url)
         # aiohttp is most of what there is to import: whoever only wants the models, or the
         # command's help, does not wait for it.
-        from registry_async import _transport
+        from registry_async._transport import exchange, sessions
 
         if credentials is not None and token is not None:
             raise ValueError("give credentials or a token, not both")
@@ -125,25 +129,23 @@ class AsyncRegistryClient:
                     "no credentials: give credentials=… or token=…, or use from_env()"
                 )
             credentials = StaticToken(token)
-        elif not hasattr(credentials, "get_token") or not hasattr(credentials, "invalidate"):
-            raise ValueError(
-                "credentials must have get_token() and invalidate(); for text use token="
-            )
+        authorizer = authorizer_of(credentials)
         self._label = None if label is None else check_text(label, "label")
-        self._transport = _transport.Transport(
-            base_url=_base_url(base_url, credentials),
-            credentials=credentials,
-            connections=_transport.Connections(
+        self._transport = exchange.Transport(
+            base_url=_base_url(base_url, authorizer),
+            authorizer=authorizer,
+            connections=sessions.Connections(
                 session,
                 check_count(max_connections, "max_connections", minimum=1),
                 _tls(ssl),
                 trace_configs,
             ),
-            timeout=_transport.check_timeout(timeout),
+            timeout=exchange.check_timeout(timeout),
             retry=RetryPolicy() if retry is None else _retry(retry),
             clock=SystemClock() if clock is None else clock,
-            agent=_transport.user_agent(None if user_agent is None else _agent(user_agent)),
+            agent=exchange.user_agent(None if user_agent is None else _agent(user_agent)),
             max_response_size=check_count(max_response_size, "max_response_size", minimum=1),
+            on_retry=_hook(on_retry),
         )
         self._owner = True
         self._viewed: AsyncRegistryClient | None = None
@@ -196,6 +198,7 @@ class AsyncRegistryClient:
         trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
     ) -> Self:
         """Make a client with the credentials of the environment.
 
@@ -217,6 +220,7 @@ class AsyncRegistryClient:
             trace_configs: As for the class.
             max_response_size: As for the class.
             clock: As for the class.
+            on_retry: As for the class.
 
         Raises:
             ConfigurationError: No set is whole; the message names what is missing.
@@ -242,6 +246,7 @@ class AsyncRegistryClient:
                 trace_configs=trace_configs,
                 max_response_size=max_response_size,
                 clock=clock,
+                on_retry=on_retry,
             )
         except ValueError as error:
             if named == "base_url" or "base_url" not in str(error):
@@ -569,11 +574,11 @@ def scan(
     return AsyncScan(targets, options)
 
 
-def _base_url(base_url: str, credentials: Credentials) -> str | None:
-    if isinstance(credentials, KeystoneCredentials):
-        _warn_of_clear_text(credentials.auth_url, "password")
+def _base_url(base_url: str, authorizer: Authorizer) -> str | None:
+    if authorizer.login_url is not None:
+        _warn_of_clear_text(authorizer.login_url, "password")
     if base_url == _CATALOG:
-        if not isinstance(credentials, KeystoneCredentials):
+        if authorizer.login_url is None:
             raise ConfigurationError(
                 'base_url="catalog" needs Keystone credentials: no others know the catalog'
             )
@@ -596,6 +601,14 @@ def _retry(retry: RetryPolicy) -> RetryPolicy:
     return retry
 
 
+def _hook(
+    on_retry: Callable[[RetryEvent], object] | None,
+) -> Callable[[RetryEvent], object] | None:
+    if on_retry is not None and not callable(on_retry):
+        raise ValueError("on_retry must be a function that takes a RetryEvent")
+    return on_retry
+
+
 def _agent(user_agent: str) -> str:
     if not check_text(user_agent, "user_agent").isascii():
         raise ValueError("user_agent must be ASCII text")
@@ -605,14 +618,16 @@ def _agent(user_agent: str) -> str:
 def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
     if setting is None or isinstance(setting, ssl.SSLContext):
         return setting
-    problem = "ssl must be an SSLContext or a file of CA certificates in PEM form"
+    problem = "ssl must be an SSLContext or the path of a file of CA certificates in PEM form"
     if not isinstance(setting, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(problem)
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(cafile=setting)
+    except ssl.SSLError as error:
+        raise ValueError(f"{problem}; {setting} holds none") from error
     except OSError as error:
-        raise ValueError(problem) from error
+        raise ValueError(f"{problem}; {setting}: {error.strerror}") from error
     return context
 
 

@@ -1,30 +1,19 @@
-"""Who asks: tokens that are given, and tokens that are fetched from Keystone."""
+"""Who asks: tokens that are given, and what the environment holds."""
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from copy import copy
-from datetime import datetime
-from logging import getLogger
-from typing import TYPE_CHECKING, Final, Protocol, cast
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, cast
 
-import anyio
-from attrs import evolve, field, frozen
-
-from registry_async._clock import Clock, SystemClock
-from registry_async._failures import api_error
-from registry_async._paths import check_text, normalize_base_url
-from registry_async._secrets import Secret, SecretBytes, hide
-from registry_async.errors import (
-    ApiError,
-    ConfigurationError,
-    ConnectionFailedError,
-    ContainerRegistryError,
-    RequestTimeoutError,
-    UnexpectedResponseError,
+from registry_async._clock import Clock
+from registry_async._keystone import (
+    DEFAULT_AUTH_URL,
+    KeystoneApplicationCredential,
+    KeystonePassword,
+    normalize_auth_url,
 )
+from registry_async._secrets import Secret, header_value, hide
+from registry_async._transport.authorization import Authorization, Authorizer, Send
+from registry_async._transport.callers import CallersCode
+from registry_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -35,25 +24,6 @@ __all__ = [
     "KeystonePassword",
     "StaticToken",
 ]
-
-DEFAULT_AUTH_URL: Final = "https://cloud.api.selcloud.ru/identity/v3"
-
-_log = getLogger("registry_async")
-
-# A day's token is renewed five minutes early, a shorter one a tenth of its life early.
-_RENEWAL_MARGIN: Final = 300.0
-_RENEWAL_SHARE: Final = 0.1
-# Keystone cuts the fraction of a second off both times of a token, which then dies up to so much
-# earlier than its life after the login.
-_CUT_OFF: Final = 1.0
-# The life assumed of a token that seems to be dead on arrival: one of the clocks is wrong.
-_LIFE_UNDER_SKEW: Final = 60.0
-# A refused login is not repeated at once, or every waiting request would ask again and the
-# account might be locked.
-_REFUSAL_PAUSE: Final = 1.0
-
-# The types under which the catalog lists the service; both URLs lead to the same base.
-_CATALOG_TYPES: Final = ("container-registry-v2", "container-registry")
 
 
 class Credentials(Protocol):
@@ -72,20 +42,6 @@ class Credentials(Protocol):
         ...
 
 
-def _secret_argument(value: str, argument: str) -> Secret:
-    if not isinstance(value, str) or not value:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"{argument} must be a string that is not empty")
-    return Secret(value)
-
-
-def _header_value(token: str, source: str) -> Secret:
-    """Return a token that can travel in a header; its text never shows in the error."""
-    fits = isinstance(token, str) and token.isascii() and token.isprintable()  # pyright: ignore[reportUnnecessaryIsInstance]
-    if not fits or not token or " " in token:
-        raise ValueError(f"{source} must be ASCII text without spaces or line breaks, not empty")
-    return Secret(token)
-
-
 class StaticToken:
     """A token that somebody else fetched and that is used as it is.
 
@@ -99,7 +55,7 @@ class StaticToken:
 
     def __init__(self, token: str) -> None:
         token = hide(token)
-        self._token = _header_value(token, "token")
+        self._token = header_value(token, "token")
 
     def __repr__(self) -> str:
         return "StaticToken(***)"
@@ -112,393 +68,58 @@ class StaticToken:
         """Do nothing: there is no other token to turn to."""
 
 
-@frozen
-class LoginRequest:
-    """A login as it goes to Keystone."""
+def authorizer_of(credentials: Credentials) -> Authorizer:
+    """Return what the transport gets its tokens from.
 
-    url: str
-    body: SecretBytes = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
-
-
-@frozen
-class LoginResponse:
-    """Keystone's answer to a login."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    Raises:
+        ValueError: These are no credentials.
+    """
+    if isinstance(credentials, Authorizer):
+        return credentials
+    if type(credentials) is StaticToken:
+        return _AlwaysTheSame(credentials)
+    if not hasattr(credentials, "get_token") or not hasattr(credentials, "invalidate"):
+        raise ValueError("credentials must have get_token() and invalidate(); for text use token=")
+    return _TokenGiver(credentials)
 
 
-SendLogin = Callable[[LoginRequest], Awaitable[LoginResponse]]
+class _AlwaysTheSame(Authorizer):
+    """Adapts a static token."""
 
+    def __init__(self, credentials: StaticToken) -> None:
+        self._credentials = credentials
+        self._authorization: Authorization | None = None
 
-@frozen
-class _Login:
-    """A token with the times, in seconds of the monotonic clock, at which it ages and dies."""
-
-    token: Secret
-    renew_at: float
-    dies_at: float
-    api_url: str | None
-
-
-class KeystoneCredentials:
-    """What the ways of logging in to Keystone share: one token for all, fetched once, renewed."""
-
-    def __init__(
-        self, identity: Mapping[str, object], scope: Mapping[str, object] | None, auth_url: str
-    ) -> None:
-        url = normalize_auth_url(auth_url)
-        self.auth_url = url
-        self._identity = _Hidden(identity)
-        self._scope = scope
-        self._login: _Login | None = None
-        self._failure: ContainerRegistryError | None = None
-        self._failed_at = 0.0
-        self._failures = 0
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.Lock] = WeakKeyDictionary()
-
-    def __repr__(self) -> str:
-        # Tracebacks may show an object whose arguments were refused.
-        return f"{type(self).__name__}(***, auth_url={getattr(self, 'auth_url', None)!r})"
-
-    def __getstate__(self) -> dict[str, object]:
-        # Locks belong to event loops of this process, and a token may be dead where it arrives.
-        fresh = {"_login": None, "_failure": None, "_failed_at": 0.0, "_locks": None}
-        return {**self.__dict__, **fresh}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._locks = WeakKeyDictionary()
-
-    async def get_token(self, session: "ClientSession") -> str:
-        """Return a token that is valid now, logging in when there is none.
-
-        Args:
-            session: The session that sends the login, once. A client sends the logins of its
-                credentials itself, with its retries.
-
-        Raises:
-            AuthenticationError: Keystone refused the login.
-            ConnectionFailedError: Keystone cannot be reached.
-            RequestTimeoutError: Keystone did not answer in time.
-            UnexpectedResponseError: Keystone's answer is not what it documents.
-        """
-
-        async def send(request: LoginRequest) -> LoginResponse:
-            return await _send_once(session, request)
-
-        token, _ = await self.log_in(send, SystemClock())
-        return token
+    async def authorize(self, send: Send, clock: Clock) -> Authorization:
+        """Return the token; a base URL is not known."""
+        if self._authorization is None:
+            self._authorization = Authorization(Secret(await self._credentials.get_token()))
+        return self._authorization
 
     def invalidate(self, token: str) -> None:
-        """Forget a token that the service has refused; the next request logs in anew."""
-        if self._login is not None and self._login.token == token:
-            self._login = None
+        """Do nothing: there is no other token to turn to."""
 
-    async def log_in(self, send: SendLogin, clock: Clock) -> tuple[Secret, str | None]:
-        """Return a valid token and the base URL that the catalog lists, if it does.
 
-        However many tasks call this at once, one of them logs in and the others take what it
-        got, its failure included.
-        """
-        login = self._fresh(clock)
-        if login is None and self._lock().locked() and self._alive(clock):
-            # Somebody renews it ahead of time, however long that takes: it is still good.
-            login = self._login
-        if login is None:
-            failures_before = self._failures
-            # The lock is the whole of the single flight: the task that logs in does so itself,
-            # so when it is cancelled the lock goes to the next, and nothing is left running.
-            async with self._lock():
-                login = self._fresh(clock) or await self._renew(send, clock, failures_before)
-        return login.token, login.api_url
+class _TokenGiver(Authorizer):
+    """Adapts credentials that a caller wrote, which just give tokens."""
 
-    def _lock(self) -> anyio.Lock:
-        return self._locks.setdefault(asyncio.get_running_loop(), anyio.Lock())
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
 
-    def _fresh(self, clock: Clock) -> _Login | None:
-        login = self._login
-        return login if login is not None and clock.monotonic() < login.renew_at else None
-
-    def _alive(self, clock: Clock) -> bool:
-        return self._login is not None and clock.monotonic() < self._login.dies_at
-
-    async def _renew(self, send: SendLogin, clock: Clock, failures_before: int) -> _Login:
-        refused = isinstance(self._failure, ApiError) and self._failure.status < 500
-        pausing = refused and clock.monotonic() - self._failed_at < _REFUSAL_PAUSE
-        if self._failure is not None and (self._failures != failures_before or pausing):
-            raise copy(self._failure)
-        old = self._login
-        failure: ContainerRegistryError
+    async def authorize(self, send: Send, clock: Clock) -> Authorization:
+        """Return a token; a base URL is not known."""
+        with CallersCode("get_token()"):
+            token = hide(await self._credentials.get_token(send.session))
         try:
-            self._login = await self._ask(send, clock)
-        except ContainerRegistryError as error:
-            failure = error.with_traceback(None)
-        else:
-            self._failure = None
-            return self._login
-        now = clock.monotonic()
-        # Unless it was refused meanwhile.
-        if old is not None and old is self._login and self._alive(clock):
-            _log.warning("renewing the token failed, the old one is used on: %s", failure)
-            # Not every request is to try again, and to wait for what comes of it.
-            pause = max(_REFUSAL_PAUSE, (old.dies_at - now) * _RENEWAL_SHARE)
-            self._login = evolve(old, renew_at=now + pause)
-            return old
-        self._failure, self._failed_at = failure, now
-        self._failures += 1
-        raise copy(failure)
+            return Authorization(header_value(token, "what get_token() gives"))
+        except ValueError as error:
+            problem = str(error)
+        raise ConfigurationError(problem)
 
-    async def _ask(self, send: SendLogin, clock: Clock) -> _Login:
-        auth: dict[str, object] = {"identity": self._identity.value}
-        if self._scope is not None:
-            auth["scope"] = self._scope
-        request = LoginRequest(
-            self.auth_url + "/auth/tokens",
-            SecretBytes(json.dumps({"auth": auth}).encode()),
-            self._identity.secrets(),
-        )
-        del auth
-        # The life counts from the question: how long the answer took is not known to Keystone.
-        asked_at = clock.monotonic()
-        return _read_login(await send(request), request.url, clock, asked_at)
-
-
-class _Hidden:
-    """Hold part of a login where neither `vars()` nor a traceback shows it."""
-
-    def __init__(self, value: Mapping[str, object]) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return the secrets inside."""
-        found: list[str] = []
-        pending: list[object] = [self.value]
-        while pending:
-            value = pending.pop()
-            if isinstance(value, Secret):
-                found.append(value)
-            elif isinstance(value, Mapping):
-                pending.extend(cast("Mapping[str, object]", value).values())
-        return tuple(found)
-
-
-class KeystonePassword(KeystoneCredentials):
-    """Log in as a service user, with a password, to one project.
-
-    Args:
-        username: The name of the service user.
-        password: The password.
-        account: The account id, which is the name of the user's domain: a number as text.
-        project_name: The name of the project to work in; give this or ``project_id``.
-        project_id: The id of the project to work in.
-        auth_url: The base URL of Keystone v3.
-
-    Raises:
-        ValueError: An argument is empty, or not exactly one of the project arguments is given.
-    """
-
-    def __init__(
-        self,
-        *,
-        username: str,
-        password: str,
-        account: str,
-        project_name: str | None = None,
-        project_id: str | None = None,
-        auth_url: str = DEFAULT_AUTH_URL,
-    ) -> None:
-        password, auth_url = hide(password), hide(auth_url)
-        if (project_name is None) == (project_id is None):
-            raise ValueError("give exactly one of project_name and project_id")
-        domain = {"name": _text_argument(account, "account")}
-        if project_id is not None:
-            project: dict[str, object] = {"id": _text_argument(project_id, "project_id")}
-        else:
-            name = _text_argument(cast("str", project_name), "project_name")
-            project = {"name": name, "domain": domain}
-        user = {
-            "name": _text_argument(username, "username"),
-            "domain": domain,
-            "password": _secret_argument(password, "password"),
-        }
-        super().__init__(
-            {"methods": ["password"], "password": {"user": user}}, {"project": project}, auth_url
-        )
-
-
-class KeystoneApplicationCredential(KeystoneCredentials):
-    """Log in with an application credential, which is bound to a project of its own.
-
-    Args:
-        id: The id of the application credential.
-        secret: Its secret.
-        auth_url: The base URL of Keystone v3.
-
-    Raises:
-        ValueError: An argument is empty.
-    """
-
-    def __init__(self, *, id: str, secret: str, auth_url: str = DEFAULT_AUTH_URL) -> None:  # noqa: A002
-        secret, auth_url = hide(secret), hide(auth_url)
-        credential = {
-            "id": _text_argument(id, "id"),
-            "secret": _secret_argument(secret, "secret"),
-        }
-        # Keystone refuses a scope here: the credential has its own.
-        super().__init__(
-            {"methods": ["application_credential"], "application_credential": credential},
-            None,
-            auth_url,
-        )
-
-
-def _text_argument(value: str, argument: str) -> str:
-    if not check_text(value, argument):
-        raise ValueError(f"{argument} must not be empty")
-    return value
-
-
-def normalize_auth_url(url: str, argument: str = "auth_url") -> str:
-    """Return the base URL of Keystone v3, whether or not the version was given with it.
-
-    Raises:
-        ValueError: It is not an absolute http or https URL.
-    """
-    url = normalize_base_url(url, argument)
-    return url if url.endswith("/v3") else url + "/v3"
-
-
-def _read_login(response: LoginResponse, url: str, clock: Clock, asked_at: float) -> _Login:
-    def wrong(problem: str, path: str = "") -> UnexpectedResponseError:
-        return UnexpectedResponseError(problem, "POST", url, path=path, status=response.status)
-
-    secret = _login_token(response)
-    body = _entry(_entry(_parse_json(response.body)).get("token"))
-    if secret is None or not body:
-        raise wrong("expected an X-Subject-Token header and an object", "token")
-    expires_at = _parse_time(body.get("expires_at"))
-    if expires_at is None:
-        raise wrong("expected a date-time", "token.expires_at")
-    # Measured on Keystone's own clock where it tells its time, so that ours may be wrong.
-    issued_at = _parse_time(body.get("issued_at"))
-    life = expires_at - (clock.time() if issued_at is None else issued_at)
-    if life <= 0:
-        life = _LIFE_UNDER_SKEW
-    elif issued_at is not None and issued_at.is_integer():
-        life -= min(_CUT_OFF, life / 2)
-    dies_at = asked_at + life
-    margin = min(_RENEWAL_MARGIN, life * _RENEWAL_SHARE)
-    return _Login(secret, dies_at - margin, dies_at, _catalog_url(body.get("catalog")))
-
-
-def _login_token(response: LoginResponse) -> Secret | None:
-    try:
-        return _header_value(response.headers.get("X-Subject-Token", ""), "the token")
-    except ValueError:
-        return None
-
-
-def _parse_json(body: bytes) -> object:
-    try:
-        document: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document
-
-
-def _entry(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _parse_time(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.timestamp() if moment.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _entries(value: object) -> list[Mapping[str, object]]:
-    return [_entry(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
-
-
-def _catalog_url(catalog: object) -> str | None:
-    services = _entries(catalog)
-    for service_type in _CATALOG_TYPES:
-        for service in services:
-            if service.get("type") != service_type:
-                continue
-            for endpoint in _entries(service.get("endpoints")):
-                url = endpoint.get("url")
-                if endpoint.get("interface") == "public" and isinstance(url, str):
-                    return url
-    return None
-
-
-class _Answer(Protocol):
-    """What is needed of the answer of whatever session a caller hands in."""
-
-    status: int
-    headers: Mapping[str, str]
-
-    async def read(self) -> bytes: ...
-
-
-async def _send_once(session: "ClientSession", request: LoginRequest) -> LoginResponse:
-    """Send a login over a session that a caller brought, outside of any client."""
-    failure: ContainerRegistryError
-    sending = cast(
-        "AbstractAsyncContextManager[_Answer]",
-        session.post(
-            request.url,
-            data=request.body,
-            headers={"Content-Type": "application/json"},
-            allow_redirects=False,
-            raise_for_status=False,
-        ),
-    )
-    try:
-        async with sending as answer:
-            response = LoginResponse(answer.status, answer.headers, await answer.read())
-    except TimeoutError:
-        failure = RequestTimeoutError("no answer in time", "POST", request.url)
-    except Exception as error:  # noqa: BLE001 - whatever the session raises may hold the password
-        failure = ConnectionFailedError(type(error).__name__, "POST", request.url)
-    else:
-        return check_login(response, request, SystemClock())
-    raise failure
-
-
-def check_login(response: LoginResponse, request: LoginRequest, clock: Clock) -> LoginResponse:
-    """Return the answer if the login succeeded.
-
-    Raises:
-        ApiError: Keystone refused the login or failed.
-        UnexpectedResponseError: It redirected.
-    """
-    if response.status >= 400:
-        raise api_error(
-            response.status,
-            response.headers,
-            response.body,
-            method="POST",
-            url=request.url,
-            secrets=request.secrets,
-            now=clock.time(),
-        )
-    if response.status >= 300:
-        raise UnexpectedResponseError(
-            "redirects are not followed", "POST", request.url, status=response.status
-        )
-    return response
+    def invalidate(self, token: str) -> None:
+        """Hand on that the service has refused a token."""
+        with CallersCode("invalidate()"):
+            self._credentials.invalidate(token)
 
 
 def credentials_from_env(environ: Mapping[str, str]) -> Credentials:
@@ -541,7 +162,7 @@ class _Environment:
         get = self._values.get
         for name in ("REGISTRY_TOKEN", "OS_TOKEN"):
             if name in self._values:
-                return StaticToken(_header_value(self._values[name], name))
+                return StaticToken(header_value(self._values[name], name))
         auth_url = normalize_auth_url(get("OS_AUTH_URL", DEFAULT_AUTH_URL), "OS_AUTH_URL")
         application = {
             "OS_APPLICATION_CREDENTIAL_ID": get("OS_APPLICATION_CREDENTIAL_ID"),

@@ -60,6 +60,10 @@ class RequestError(ContainerRegistryError):
     Attributes:
         method: The HTTP method.
         url: The URL, with secrets redacted.
+        attempts: How often it was sent.
+        seconds: The time that all attempts took.
+        may_have_happened: Whether the service may have carried out what must not be carried out
+            twice, so that it was not sent again: look before you repeat it.
     """
 
     def __init__(self, message: str, method: str = "", url: str = "") -> None:
@@ -67,10 +71,21 @@ class RequestError(ContainerRegistryError):
         self.message = message
         self.method = method
         self.url = url
+        self.attempts = 1
+        self.seconds = 0.0
+        self.may_have_happened = False
+
+    def _circumstances(self) -> str:
+        """Return what else helps to judge it, to be put after the message."""
+        text = "; it may have been carried out all the same" if self.may_have_happened else ""
+        if self.attempts > 1:
+            text += f" (tried {self.attempts} times in {self.seconds:.1f} s)"
+        return text
 
     def __str__(self) -> str:
         where = f"{self.method} {self.url}".strip()
-        return visible_lines(f"{where}: {self.message}" if where else self.message)
+        text = f"{where}: {self.message}" if where else self.message
+        return visible_lines(text + self._circumstances())
 
 
 class ConnectionFailedError(RequestError):
@@ -138,6 +153,7 @@ class ApiError(RequestError):
         request_id: The service's identifier of the request, where it sends one.
         body: The answer's body as text, cut to 4 kB, with secrets redacted.
         hint: What to do about it, where that is known; empty otherwise.
+        retry_after: The seconds after which the service wants to be asked again, if it said so.
     """
 
     hint: str = ""
@@ -150,17 +166,21 @@ class ApiError(RequestError):
         url: str = "",
         request_id: str | None = None,
         body: str = "",
+        *,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, method, url)
         self.status = status
         self.request_id = request_id
         self.body = body
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         where = f"{self.method} {self.url}: " if self.method or self.url else ""
         request_id = f" (request id {self.request_id})" if self.request_id else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return visible_lines(f"{where}{self.status} {self.message}{request_id}{hint}")
+        text = f"{where}{self.status} {self.message}{request_id}{self._circumstances()}{hint}"
+        return visible_lines(text)
 
 
 class BadRequestError(ApiError):
@@ -202,25 +222,7 @@ class ConflictError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """Too many requests (429).
-
-    Attributes:
-        retry_after: The seconds after which the service wants to be asked again, if it said so.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        method: str = "",
-        url: str = "",
-        request_id: str | None = None,
-        body: str = "",
-        *,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(status, message, method, url, request_id, body)
-        self.retry_after = retry_after
+    """Too many requests (429); ``retry_after`` says when to ask again, if the service did."""
 
 
 class ServerError(ApiError):

@@ -21,11 +21,12 @@ from attrs import define, field, frozen
 from attrs.validators import optional
 
 from registry_async._clock import Clock, SystemClock
+from registry_async.errors import ContainerRegistryError
 
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = ["Clock", "RetryPolicy", "SystemClock"]
+__all__ = ["Clock", "RetryEvent", "RetryPolicy", "SystemClock"]
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _UNAUTHORIZED: Final = 401
@@ -140,6 +141,27 @@ class RetryPolicy:
         return outcome in self.statuses and (method in _IDEMPOTENT or outcome == _RATE_LIMITED)
 
 
+@frozen
+class RetryEvent:
+    """A request that is about to be repeated, as data for logs and metrics (``on_retry=``).
+
+    Attributes:
+        method: The HTTP method.
+        url: The URL, with secrets redacted.
+        attempt: The attempt that failed; the first is 1.
+        delay: The seconds that are waited before the next one.
+        status: The HTTP status, or None where no answer came.
+        error: What would have been raised if it were not repeated.
+    """
+
+    method: str
+    url: str
+    attempt: int
+    delay: float
+    status: int | None
+    error: ContainerRegistryError
+
+
 @define
 class Delivery:
     """What is known of a change that may take several requests to ask for.
@@ -175,6 +197,11 @@ class Attempts:
     started: float
     number: int = 1
     renewed: bool = False
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether being carried out twice does no harm."""
+        return self.method in _IDEMPOTENT
 
     def out_of_time(self, now: float) -> bool:
         """Say whether the time for all attempts is up, so that no further one begins."""

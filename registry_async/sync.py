@@ -71,7 +71,7 @@ from registry_async.models import (
     TokenTtl,
     TokenV1,
 )
-from registry_async.retry import RetryPolicy
+from registry_async.retry import RetryEvent, RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig
@@ -1001,6 +1001,8 @@ class RegistryClient(BaseClient):
             makes; a session of yours has its own. They see requests as they are, tokens included.
         max_response_size: The most bytes of one answer, once it is decompressed.
         clock: Where time and chance come from; tests give a clock of their own.
+        on_retry: Called with a `RetryEvent` before each repeat of a request: what is repeated,
+            why, and after how long. Requests wait for it, so it must be quick.
 
     Raises:
         ValueError: An argument makes no sense.
@@ -1024,6 +1026,7 @@ class RegistryClient(BaseClient):
         trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
     ) -> None:
         credentials, token, base_url = (hide(credentials), hide(token), hide(base_url))
         self._adopt(
@@ -1041,6 +1044,7 @@ class RegistryClient(BaseClient):
                 trace_configs=trace_configs,
                 max_response_size=max_response_size,
                 clock=clock,
+                on_retry=on_retry,
             )
         )
 
@@ -1084,6 +1088,7 @@ class RegistryClient(BaseClient):
         trace_configs: "Iterable[TraceConfig]" = (),
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Clock | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
     ) -> Self:
         """Make a client with the credentials of the environment.
 
@@ -1105,6 +1110,7 @@ class RegistryClient(BaseClient):
             trace_configs: As for the class.
             max_response_size: As for the class.
             clock: As for the class.
+            on_retry: As for the class.
 
         Raises:
             ConfigurationError: No set is whole; the message names what is missing.
@@ -1124,6 +1130,7 @@ class RegistryClient(BaseClient):
             trace_configs=trace_configs,
             max_response_size=max_response_size,
             clock=clock,
+            on_retry=on_retry,
         )
 
     @property

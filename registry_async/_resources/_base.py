@@ -19,7 +19,8 @@ from registry_async._resources._waiting import outlast_collection
 from registry_async.retry import Delivery
 
 if TYPE_CHECKING:
-    from registry_async._transport import Response, Transport
+    from registry_async._transport.exchange import Transport
+    from registry_async._transport.messages import Response
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ from registry_async.errors import NotFoundError, UnexpectedResponseError
 from registry_async.retry import Delivery
 
 if TYPE_CHECKING:
-    from registry_async._transport import Response, Transport
+    from registry_async._transport.exchange import Transport
+    from registry_async._transport.messages import Response
 
 T = TypeVar("T")
 

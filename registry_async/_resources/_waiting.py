@@ -21,7 +21,7 @@ from registry_async.models import Registry, RegistryStatus
 from registry_async.retry import CollectionPatience
 
 if TYPE_CHECKING:
-    from registry_async._transport import Transport
+    from registry_async._transport.exchange import Transport
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from registry_async.retry import RateLimitPatience
 
 if TYPE_CHECKING:
     from registry_async._pagination import PageSource
-    from registry_async._transport import Transport
+    from registry_async._transport.exchange import Transport
 
 __all__ = ["Access"]
 

@@ -39,7 +39,7 @@ from registry_async.errors import (
 from registry_async.models import Image, Registry, Repository
 
 if TYPE_CHECKING:
-    from registry_async._transport import Transport
+    from registry_async._transport.exchange import Transport
 
 __all__ = ["ScanRun", "ScanTarget"]
 

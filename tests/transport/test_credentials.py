@@ -26,7 +26,7 @@ from registry_async import (
     StaticToken,
     UnexpectedResponseError,
 )
-from registry_async.credentials import KeystoneCredentials
+from registry_async._keystone import KeystoneCredentials
 from tests.support.clock import FakeClock
 from tests.support.faults import Behaviour, Connection, Drop, FaultServer, Hang, Reply
 from tests.support.wire import SeenRequest

@@ -2,15 +2,27 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from registry_async._secrets import scrub
-from registry_async.errors import ApiError, RateLimitedError, error_class
+from registry_async._transport.messages import Answer, Request
+from registry_async.errors import (
+    ApiError,
+    ContainerRegistryError,
+    UnexpectedResponseError,
+    error_class,
+)
 from registry_async.retry import parse_retry_after
 
 _KEPT_BODY: Final = 4096
 _KEPT_MESSAGE: Final = 500
+_EXCERPT: Final = 100
+_READ_EXCERPT: Final = 4096
+_HTML_HINT: Final = (
+    ". A page for people answered: does the base URL lack its path, such as /api, or is there"
+    " a login page in front of the service?"
+)
 _REASONS: Final[Mapping[int, str]] = {
     400: "the request was refused as wrong",
     401: "the token or the login was refused",
@@ -29,7 +41,61 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Openstack-Request-Id", "X-Correlation-Id")
 
 
-def api_error(
+def error_of(
+    request: Request, answer: Answer, secrets: Sequence[str], now: float
+) -> ContainerRegistryError:
+    """Return the error that an answer outside of 200 to 299 stands for.
+
+    Args:
+        request: What was sent.
+        answer: What came.
+        secrets: What must not show in the error, even where the answer repeats it.
+        now: The Unix time in seconds, against which a Retry-After date is read.
+    """
+    if answer.status >= 400:
+        return _api_error(
+            answer.status,
+            answer.headers,
+            answer.body,
+            method=request.method,
+            url=request.shown,
+            secrets=secrets,
+            now=now,
+        )
+    problem = "no final answer"
+    if answer.status >= 300:
+        problem = "redirects are not followed"
+        target = answer.headers.get("Location")
+        if target:
+            problem += f"; this one leads to {_excerpt(target, secrets)}"
+    return UnexpectedResponseError(problem, request.method, request.shown, status=answer.status)
+
+
+def is_html(answer: Answer) -> bool:
+    """Say whether an answer is a page for people: a gateway's, or one of a wrong base URL."""
+    return "html" in answer.headers.get("Content-Type", "").lower() and bool(answer.body.strip())
+
+
+def not_json(
+    method: str, url: str, answer: Answer, secrets: Sequence[str] = ()
+) -> UnexpectedResponseError:
+    """Return the error for an answer that should be JSON and is not: it says what came."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    start = _excerpt(answer.body[:_READ_EXCERPT].decode("utf-8", "replace"), secrets)
+    came = f"{_excerpt(kind, secrets)} came: " if kind else "it begins with "
+    hint = _HTML_HINT if is_html(answer) else ""
+    return UnexpectedResponseError(
+        f"the answer is not JSON; {came}{start!r}{hint}", method, url, status=answer.status
+    )
+
+
+def _excerpt(text: str, secrets: Sequence[str]) -> str:
+    # Scrubbed before it is cut, so that no part of a secret is left at the edge.
+    line = " ".join(scrub(text, secrets).split())
+    return line if len(line) <= _EXCERPT else line[:_EXCERPT] + "…"
+
+
+def _api_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -65,12 +131,9 @@ def api_error(
         scrub(request_id, known)[:_KEPT_MESSAGE] if request_id else None,
         text.encode("utf-8", "replace")[:_KEPT_BODY].decode("utf-8", "ignore"),
     )
-    kind = error_class(status)
-    if kind is RateLimitedError:
-        return RateLimitedError(
-            *fields, retry_after=parse_retry_after(headers.get("Retry-After"), now)
-        )
-    return kind(*fields)
+    return error_class(status)(
+        *fields, retry_after=parse_retry_after(headers.get("Retry-After"), now)
+    )
 
 
 def _message(text: str, content_type: str) -> str:
