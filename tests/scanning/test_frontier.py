@@ -76,12 +76,12 @@ class World:
                 task.project.listed = task.reading.whole
             case RepositoriesPage():
                 page = self._page(task, repositories, lambda n: make(Repository, name=f"p{n}"))
-                for found in task.reading.take(task.offset, task.plan, page):
-                    frontier.add_repositories(task.work, list(found))
+                for names in task.reading.take(task.offset, task.plan, page):
+                    frontier.add_repositories(task.work, list(names))
             case ImagesPage():
                 page = self._page(task, images, lambda n: make(Image, digest=f"sha256:{n}"))
-                for found in task.reading.take(task.offset, task.plan, page):
-                    self.images_found += len(found)
+                for some in task.reading.take(task.offset, task.plan, page):
+                    self.images_found += len(some)
             case Errand():
                 return
         self.asked[type(task).__name__] += 1
