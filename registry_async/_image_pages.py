@@ -7,7 +7,8 @@ converter would refuse, nor make anything else of it.
 
 The layers of an image that came from a list become `Layer` objects when somebody looks at them.
 Their types are checked before, so that looking never raises. Scans and reports use `layer_sizes`,
-which makes no objects; all other fields of an image are plain attributes.
+`layer_pairs` and `has_layers`, which make no objects; all other fields of an image are plain
+attributes.
 """
 
 import json
@@ -22,17 +23,24 @@ from registry_async._wire import (
     count,
     is_deep,
     may_be_deep,
-    members,
     moments,
     refuse_constant,
     text_has_surrogates,
 )
-from registry_async.models import Image, LayersOnDemand, layer_pairs
+from registry_async.models import Image, LayersOnDemand, has_layers, layer_pairs
 
 if TYPE_CHECKING:
     import msgspec
 
-__all__ = ["KEYS", "PageReader", "layer_sizes", "read_with_json", "read_with_msgspec"]
+__all__ = [
+    "KEYS",
+    "PageReader",
+    "has_layers",
+    "layer_pairs",
+    "layer_sizes",
+    "read_with_json",
+    "read_with_msgspec",
+]
 
 # Reads a page of images, or returns None where the converter shall decide. The key is the name of
 # the array on the wire; None where the answer is the array itself.
@@ -116,7 +124,14 @@ def read_with_msgspec(body: bytes, key: str | None) -> ListPage[Image] | None:
         image.architecture = share(item.architecture, item.architecture)
         image.os = share(item.os, item.os)
         image.media_type = share(item.media_type, item.media_type)
-        image.undecoded_layers = item.layers or ()
+        layers = item.layers or ()
+        if layers:
+            # The lowest layer is that of a base, which many images have. Sharing all layers would
+            # take longer than decoding them.
+            lowest = share(layers[0], layers[0])
+            if lowest is not layers[0]:
+                layers = (lowest, *layers[1:])
+        image.undecoded_layers = layers
         image.__class__ = Image
         images.append(image)
     if key is None:
@@ -149,7 +164,7 @@ def _decoder(key: str | None, *, known_only: bool) -> "msgspec.json.Decoder[Any]
     class Struct(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fields=known_only):
         pass
 
-    class Layer(Struct):
+    class Layer(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=known_only):
         digest: str
         size: int
 
@@ -218,7 +233,10 @@ def _read_items(items: list[Any]) -> tuple[list[Image], int]:
     times: list[str | None] = []
     parts = 0
     for item in items:
-        get = members(item).get
+        # Not `type(item) is not dict`, after which type checkers no longer know the members.
+        if item.__class__ is not dict:
+            raise Mismatch("an image", "something else")
+        get = item.get
         image: Any = _Draft()
         image.digest, image.size = digest, size = item["digest"], get("size")
         if type(digest) is not str or (type(size) is not int and size is not None):
@@ -239,7 +257,6 @@ def _read_items(items: list[Any]) -> tuple[list[Image], int]:
         # Digest, size, digest, size: without an object a layer.
         flat: list[Any] = []
         for layer in () if layers is None else array(layers):
-            # Not `type(layer) is not dict`, after which type checkers no longer know the members.
             if layer.__class__ is not dict:
                 raise Mismatch("a layer", "something else")
             digest, size = layer["digest"], layer["size"]

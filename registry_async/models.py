@@ -211,13 +211,22 @@ def _pairs(layers: Sequence[Any]) -> Iterable[tuple[str, int]]:
     return map(_DIGEST_AND_SIZE, layers)
 
 
-def layer_pairs(image: "Image") -> Iterable[tuple[str, int]]:
-    """Return the digest and size of each layer of an image, lowest first, making no objects."""
+def _undecoded(image: "Image") -> Sequence[Any]:
     try:
-        return _pairs(image.undecoded_layers)
+        return image.undecoded_layers
     except AttributeError:
         # It was made by hand.
-        return _pairs(image.layers)
+        return image.layers
+
+
+def layer_pairs(image: "Image") -> Iterable[tuple[str, int]]:
+    """Return the digest and size of each layer of an image, lowest first, making no objects."""
+    return _pairs(_undecoded(image))
+
+
+def has_layers(image: "Image") -> bool:
+    """Return whether an image lists any layers, making no objects."""
+    return bool(_undecoded(image))
 
 
 @frozen(weakref_slot=False)

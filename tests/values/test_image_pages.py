@@ -13,8 +13,8 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from registry_async._converter import make_list_decoder
-from registry_async._image_pages import layer_sizes
+from registry_async._converter import ListDecoder, make_list_decoder
+from registry_async._image_pages import has_layers, layer_pairs, layer_sizes
 from registry_async.models import Image, Layer
 
 READERS: Final = {name: make_list_decoder(name) for name in ("json", "msgspec")}
@@ -54,6 +54,8 @@ USES: Final[dict[str, Callable[[Image], Any]]] = {
     "deepcopy": copy.deepcopy,
     "pickle": lambda image: pickle.loads(pickle.dumps(image)),
     "sizes": lambda image: layer_sizes([image]),
+    "pairs": lambda image: list(layer_pairs(image)),
+    "whether": has_layers,
 }
 
 
@@ -106,3 +108,12 @@ def test_layers_of_a_page_are_given_once() -> None:
     images = [Image("a", layers=(shared, own)), Image("b"), Image("c", layers=(shared, other))]
     assert layer_sizes(images) == {"sha256:aa": 1, "sha256:bb": 2, "sha256:cc": 0}
     assert layer_sizes([]) == {}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_an_image_without_layers_is_known_without_looking(reader: ListDecoder) -> None:
+    body = b'[{"digest": "a"}, {"digest": "a", "layers": null}, {"digest": "a", "layers": []}]'
+    for image in (*reader(body, Image, key=None).items, Image("a")):
+        assert not has_layers(image)
+        assert list(layer_pairs(image)) == []
+        assert image.layers == ()
