@@ -12,8 +12,9 @@ attributes.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from registry_async._wire import (
@@ -52,18 +53,15 @@ KEYS: Final = ("images", None)
 _ENCLOSING: Final = 5
 
 
-def layer_sizes(images: Iterable[Image]) -> dict[str, int]:
-    """Return the size of every layer of some images by its digest, each layer once.
+def layer_sizes(images: Iterable[Image]) -> Iterator[tuple[str, int]]:
+    """Return the digest and the size of every layer of some images, for a dict of them.
 
-    Should the service give one digest two sizes, one of them is returned.
+    Layers that images share come once for each of them.
 
     Args:
         images: The images, such as those of one page.
     """
-    sizes: dict[str, int] = {}
-    for image in images:
-        sizes.update(layer_pairs(image))
-    return sizes
+    return chain.from_iterable(map(layer_pairs, images))
 
 
 class _Draft(LayersOnDemand):
@@ -124,7 +122,7 @@ def read_with_msgspec(body: bytes, key: str | None) -> ListPage[Image] | None:
         image.architecture = share(item.architecture, item.architecture)
         image.os = share(item.os, item.os)
         image.media_type = share(item.media_type, item.media_type)
-        layers = item.layers or ()
+        layers: tuple[Any, ...] = item.layers or ()
         if layers:
             # The lowest layer is that of a base, which many images have. Sharing all layers would
             # take longer than decoding them.

@@ -10,7 +10,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
 
-from registry_async._image_pages import layer_sizes
+from registry_async._image_pages import has_layers, layer_pairs, layer_sizes
 from registry_async._pagination import DEFAULT_PAGE_SIZE, Walk, page_source, read_page
 from registry_async._report.layers import LIMIT, Layers, bounded
 from registry_async._report.report import TOP, ScanReport, age_order, size_order, sorted_rows
@@ -160,7 +160,7 @@ class RepositoryCounter:
 
 def _size_of(image: Image) -> int:
     size = image.size
-    return sum(layer.size for layer in image.layers) if size is None else size
+    return sum(size for _, size in layer_pairs(image)) if size is None else size
 
 
 class RegistryCounter:
@@ -277,12 +277,10 @@ class ReportBuilder:
 
     def add_layers(self, images: Sequence[Image]) -> None:
         """Count the layers of some images; an image that lists none counts as one layer."""
-        sizes = layer_sizes(images)
-        self._layers.add(sizes)
-        # Images without layers are rare: they are looked for only where there may be some.
-        whole = {image.digest: image.size for image in images if image.size and not image.layers}
-        if whole:
-            self._layers.add(whole)
+        self._layers.add(layer_sizes(images))
+        self._layers.add(
+            (image.digest, image.size) for image in images if not has_layers(image) and image.size
+        )
 
     def add_error(
         self,

@@ -59,8 +59,8 @@ class Layers:
             self._pending = {}
         return self._sizes
 
-    def add(self, sizes: Mapping[str, int]) -> None:
-        """Add layers: their sizes by their digests."""
+    def add(self, sizes: Mapping[str, int] | Iterable[tuple[str, int]]) -> None:
+        """Add layers: digests and their sizes."""
         self._pending.update(sizes)
         if len(self._pending) > _PENDING:
             _ = self.sizes

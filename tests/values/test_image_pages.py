@@ -53,7 +53,7 @@ USES: Final[dict[str, Callable[[Image], Any]]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "pickle": lambda image: pickle.loads(pickle.dumps(image)),
-    "sizes": lambda image: layer_sizes([image]),
+    "sizes": lambda image: dict(layer_sizes([image])),
     "pairs": lambda image: list(layer_pairs(image)),
     "whether": has_layers,
 }
@@ -106,8 +106,8 @@ def test_threads_that_look_at_layers_together_find_them_all() -> None:
 def test_layers_of_a_page_are_given_once() -> None:
     shared, own, other = Layer("sha256:aa", 1), Layer("sha256:bb", 2), Layer("sha256:cc", 0)
     images = [Image("a", layers=(shared, own)), Image("b"), Image("c", layers=(shared, other))]
-    assert layer_sizes(images) == {"sha256:aa": 1, "sha256:bb": 2, "sha256:cc": 0}
-    assert layer_sizes([]) == {}
+    assert dict(layer_sizes(images)) == {"sha256:aa": 1, "sha256:bb": 2, "sha256:cc": 0}
+    assert dict(layer_sizes([])) == {}
 
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
