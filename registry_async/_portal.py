@@ -20,7 +20,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
-from registry_async.errors import ClientClosedError
+from registry_async.errors import ClientClosedError, ContainerRegistryError
 
 __all__ = ["Lease"]
 
@@ -37,6 +37,7 @@ _PATIENCE: Final = 5.0
 _WAIT: Final = 0.1 if sys.platform == "win32" else 0.5
 _NOTHING: Final = object()
 _PLUMBING: Final = frozenset({"asyncio", "anyio", "concurrent"})
+_PACKAGE: Final = __name__.partition(".")[0]
 
 
 class _Call:
@@ -336,7 +337,8 @@ class Lease:
         if isinstance(error, ClientClosedError):
             _portal.end_daemon()
         try:
-            raise error.with_traceback(_trimmed(error.__traceback__))
+            is_ours = isinstance(error, ContainerRegistryError)
+            raise error.with_traceback(_trimmed(error.__traceback__, is_ours=is_ours))
         finally:
             # The error refers to this frame, which must not refer to the error.
             del error, call
@@ -422,12 +424,19 @@ def _collected(name: str, thread: _LoopThread, token: object) -> None:
     warnings.warn(f"unclosed {name}: use 'with' or close()", ResourceWarning, stacklevel=2)
 
 
-def _trimmed(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without the frames that carry calls across the threads."""
+def _trimmed(traceback: TracebackType | None, *, is_ours: bool) -> TracebackType | None:
+    """Return a traceback without the frames that carry calls across the threads.
+
+    Args:
+        traceback: The traceback.
+        is_ours: Whether the error is one that the package raises on purpose. How it came to that
+            says nothing to users: the package's own frames go, too, and those of others stay.
+    """
+    hidden = {*_PLUMBING, _PACKAGE} if is_ours else _PLUMBING
     steps: list[TracebackType] = []
     while traceback is not None:
         module: str = traceback.tb_frame.f_globals.get("__name__", "")
-        if module != __name__ and module.partition(".")[0] not in _PLUMBING:
+        if module != __name__ and module.partition(".")[0] not in hidden:
             steps.append(traceback)
         traceback = traceback.tb_next
     trimmed = None

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from registry_async.errors import (
     PermissionDeniedError,
     RequestError,
     RequestTimeoutError,
+    RetentionRefusedError,
     UnexpectedResponseError,
 )
 
@@ -51,16 +53,23 @@ class CommandError(Exception):
 
 
 @contextmanager
-def checking() -> Generator[None]:
+def checking(path: Path | None = None) -> Generator[None]:
     """Take a ValueError of this block for wrong usage.
 
     The block holds calls that check arguments and send nothing. A ValueError from elsewhere is a
     mistake of ours, whose traceback must show.
+
+    Args:
+        path: The file that the block reads, to be named.
     """
     try:
         yield
+    except RetentionRefusedError:
+        # An edited plan is both.
+        raise
     except ValueError as error:
-        raise CommandError(str(error), USAGE) from None
+        place = "" if path is None else f"{path}: "
+        raise CommandError(f"{place}{error}", USAGE) from None
 
 
 def say(line: str) -> None:

@@ -9,7 +9,7 @@ import attrs
 import click
 
 from registry_async._safe_text import json_text, visible_lines
-from registry_async.cli._ending import DONE, USAGE, CommandError
+from registry_async.cli._ending import DONE, checking
 from registry_async.cli._framework import Group
 from registry_async.cli._output import opened, output_options, target_of
 from registry_async.cli._scan import write_report
@@ -26,12 +26,8 @@ def _load(path: Path) -> "ScanReport":
     from registry_async._report import ScanReport
 
     data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    problem: str
-    try:
+    with checking(path):
         return ScanReport.from_json(data)
-    except ValueError as error:
-        problem = str(error)
-    raise CommandError(f"{path}: {problem}", USAGE)
 
 
 def _plain(owner: object, attribute: object, value: object) -> object:

@@ -505,6 +505,30 @@ def frames(error: BaseException) -> list[str]:
     return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
 
 
+def test_an_error_of_the_service_has_a_short_traceback(sandbox: Sandbox) -> None:
+    with sandbox.sync_client() as client:
+        with pytest.raises(NotFoundError) as caught:
+            client.registries.get("no-such")
+        extracted = traceback.extract_tb(caught.value.__traceback__)
+    names = [Path(frame.filename).name for frame in extracted]
+    assert names == [Path(__file__).name, "sync.py", "_portal.py"]
+
+
+def test_a_traceback_keeps_the_frames_of_a_callers_own_code(sandbox: Sandbox) -> None:
+    class Broken:
+        async def get_token(self, session: object) -> str:
+            raise ConfigurationError("no token today")
+
+        def invalidate(self, token: str) -> None:
+            raise NotImplementedError
+
+    with RegistryClient(Broken(), base_url=sandbox.base_url) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            client.registries.get("id")
+        names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert names[-1] == "get_token"
+
+
 def test_a_traceback_begins_with_the_users_line_and_has_no_plumbing(sandbox: Sandbox) -> None:
     with sandbox.sync_client() as client:
         with pytest.raises(NotFoundError) as caught:
