@@ -38,6 +38,9 @@ LEFT_OUT: Final = frozenset(
     {"__init__", "__main__", "_generate_sync", "_sync_support", "cli", "sandbox", "sync"}
 )
 
+# Public packages of their own: what is in them is not among the names of the top level.
+APART: Final = frozenset({"retention"})
+
 # The hand-written part of a face, for classes that do more than answer calls.
 SUPPORT: Final = _sync_support.__name__
 BASES: Final = {
@@ -82,6 +85,10 @@ PHRASES: Final[Mapping[str, str]] = {
     ),
     "Called after each page with a `ScanProgress`.": (
         "Called after each page with a `ScanProgress`, on another thread. It cannot use the client."
+    ),
+    "Called after each batch with a `RetentionProgress`.": (
+        "Called after each batch with a `RetentionProgress`, on another thread. It cannot use the "
+        "client."
     ),
 }
 WORDS: Final = {
@@ -549,7 +556,12 @@ def generate(package: Path) -> str:
             body += [writer.exported(module, each) for each in _mirrored(module, set(classes))]
     if outlived := sorted(set(PHRASES) - writer.phrases):
         raise UnmappedError(f"nothing says any more: {outlived}")
-    return _laid_out(writer, body)
+    apart = {
+        name.removeprefix("Async")
+        for name, (module, _) in classes.items()
+        if module.name.removeprefix(f"{PACKAGE}.").partition(".")[0] in APART
+    }
+    return _laid_out(writer, body, apart)
 
 
 def _in_order(classes: Mapping[str, tuple[Module, ast.ClassDef]]) -> list[str]:
@@ -578,13 +590,14 @@ def _mirrored(module: Module, classes: set[str]) -> Iterator[Function]:
                 yield node
 
 
-def _laid_out(writer: Writer, body: list[ast.stmt]) -> str:
+def _laid_out(writer: Writer, body: list[ast.stmt], apart: set[str]) -> str:
     """Put a module together and have ruff sort its imports and lay it out."""
     if writer.type_variables:
         writer.use("typing", "TypeVar")
     now = [_import(each) for each in sorted(writer.imports, key=repr) if not each.typing_only]
     later = [_import(each) for each in sorted(writer.imports, key=repr) if each.typing_only]
-    names = sorted({node.name for node in body if isinstance(node, ast.ClassDef | Function)})
+    named = {node.name for node in body if isinstance(node, ast.ClassDef | Function)}
+    names = sorted(named - apart)
     head = [f'"""{DOCSTRING}"""', *now]
     if later:
         head += [

@@ -46,6 +46,7 @@ from registry_async.credentials import (
     credentials_from_env,
 )
 from registry_async.errors import ConfigurationError, UnexpectedResponseError
+from registry_async.retention._retention import AsyncRetention
 from registry_async.retry import RetryEvent, RetryPolicy
 
 if TYPE_CHECKING:
@@ -182,6 +183,13 @@ class AsyncRegistryClient:
     def tokens_v1(self) -> AsyncTokensV1:
         """The tokens of API v1, which the service is going to remove; `tokens` has the new ones."""
         return self._tokens_v1
+
+    @property
+    def retention(self) -> AsyncRetention:
+        """Deleting what nobody needs, and nothing else: see `registry_async.retention`."""
+        # Made when it is asked for: kept, it would keep an unclosed client from being collected.
+        base_url = self._transport.base_url or _CATALOG
+        return AsyncRetention(self, base_url, self._label, self._transport.clock)
 
     @classmethod
     def from_env(

@@ -4,6 +4,7 @@
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, Unpack, overload
 
@@ -71,6 +72,12 @@ from registry_async.models import (
     TokenTtl,
     TokenV1,
 )
+from registry_async.retention._in_use import InUse
+from registry_async.retention._plan_values import RetentionPlan
+from registry_async.retention._policy import RetentionPolicy
+from registry_async.retention._result import RetentionProgress, RetentionResult
+from registry_async.retention._retention import CONCURRENCY, CONFLICT_TIMEOUT, AsyncRetention
+from registry_async.retention._service import ManifestReader
 from registry_async.retry import RetryEvent, RetryPolicy
 
 if TYPE_CHECKING:
@@ -916,6 +923,105 @@ class TokensV1(Facade[AsyncTokensV1]):
         self._lease.run(self._async.revoke, token)
 
 
+class Retention(Facade[AsyncRetention]):
+    """Delete what nobody needs, and nothing else: `registry_async.retention` is the guide.
+
+    Args:
+        client: The client.
+        base_url: The URL of its service.
+        label: Its label.
+        clock: Where time comes from.
+    """
+
+    def plan(
+        self,
+        policy: RetentionPolicy,
+        *,
+        in_use: InUse | None = None,
+        manifests: ManifestReader | None = None,
+        concurrency: int = CONCURRENCY,
+        progress: bool = False,
+    ) -> RetentionPlan:
+        """Read every repository and decide what a policy deletes. Nothing is changed.
+
+        Args:
+            policy: The policy.
+            in_use: The images in use, which stay, and their parts.
+            manifests: What reads manifests, such as `OciManifests`. Without it, repositories with
+                multi-architecture images are blocked, and images without a tag stay.
+            concurrency: The most repositories, and the most manifests, to read at once.
+            progress: Whether to show a progress bar (extra ``progress``).
+
+        Returns:
+            The plan, with a verdict for every image.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            RetentionRefusedError: The policy requires ``in_use``, and it is not given.
+            ContainerRegistryError: The registries could not be listed. What fails in one registry
+                or repository is in the plan's ``blocked``.
+        """
+        return self._lease.run(
+            self._async.plan,
+            policy,
+            in_use=in_use,
+            manifests=manifests,
+            concurrency=concurrency,
+            progress=progress,
+        )
+
+    def apply(
+        self,
+        plan: RetentionPlan,
+        *,
+        in_use: InUse | None = None,
+        manifests: ManifestReader | None = None,
+        journal: str | PathLike[str] | None = None,
+        collect_garbage: bool = False,
+        conflict_timeout: float = CONFLICT_TIMEOUT,
+        on_progress: Callable[[RetentionProgress], object] | None = None,
+        progress: bool = False,
+    ) -> RetentionResult:
+        """Delete what a plan deletes, as far as that is still right.
+
+        Before each batch its repository is read and judged again; only what both the plan and
+        that judgement delete is sent.
+
+        Args:
+            plan: The plan.
+            in_use: The images in use now; those of the plan are added.
+            manifests: What reads manifests. A plan that was made with one needs one here, too.
+            journal: A file that holds what was done, and that an interrupted run goes on from.
+            collect_garbage: Whether to start one garbage collection in each registry in which
+                images were deleted and nothing went wrong. It leaves untagged images alone.
+            conflict_timeout: The seconds to wait for garbage collections and other failures.
+            on_progress: Called after each batch with a `RetentionProgress`, on another thread. It
+                cannot use the client.
+            progress: Whether to show a progress bar (extra ``progress``).
+
+        Returns:
+            What was done. Look at its ``complete``.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            RetentionRefusedError: The plan exceeds limits, expired, was edited, or is of another
+                service or client; a required ``in_use`` is missing; the journal is of another
+                plan, is none, or is held by another run. Nothing was sent.
+            OSError: The journal cannot be written.
+        """
+        return self._lease.run(
+            self._async.apply,
+            plan,
+            in_use=in_use,
+            manifests=manifests,
+            journal=journal,
+            collect_garbage=collect_garbage,
+            conflict_timeout=conflict_timeout,
+            on_progress=on_progress,
+            progress=progress,
+        )
+
+
 class Scan(BaseScan[T], Generic[T]):
     """A scan of everything that some clients can see, for use with ``with``.
 
@@ -1072,6 +1178,11 @@ class RegistryClient(BaseClient):
     def tokens_v1(self) -> TokensV1:
         """The tokens of API v1, which the service is going to remove; `tokens` has the new ones."""
         return self._resource(TokensV1, self._async.tokens_v1)
+
+    @property
+    def retention(self) -> Retention:
+        """Deleting what nobody needs, and nothing else: see `registry_async.retention`."""
+        return self._resource(Retention, self._async.retention)
 
     @classmethod
     def from_env(

@@ -9,10 +9,20 @@ from registry_async.retention._plan_values import (
     RetentionPlan,
 )
 from registry_async.retention._policy import Limits, Protect, Quota, RetentionPolicy, Rule
+from registry_async.retention._result import (
+    FailedImage,
+    RetentionProgress,
+    RetentionResult,
+    SkippedImage,
+    UnexpectedDeletion,
+)
+from registry_async.retention._retention import AsyncRetention
 from registry_async.retention._snapshot import Manifest, RepositorySnapshot
 
 __all__ = [
+    "AsyncRetention",
     "BlockedRepository",
+    "FailedImage",
     "InUse",
     "Limits",
     "Manifest",
@@ -23,6 +33,10 @@ __all__ = [
     "RepositorySnapshot",
     "RetentionPlan",
     "RetentionPolicy",
+    "RetentionProgress",
+    "RetentionResult",
     "Rule",
+    "SkippedImage",
+    "UnexpectedDeletion",
     "evaluate",
 ]

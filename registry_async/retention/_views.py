@@ -11,8 +11,9 @@ from registry_async._safe_text import html_text, visible
 from registry_async._tables import size_text
 from registry_async.retention._judge import KEEP_REASONS
 from registry_async.retention._plan_values import PlanDiff, PlannedImage, RetentionPlan
+from registry_async.retention._result import RetentionResult
 
-__all__ = ["diff_text", "plan_html", "plan_text"]
+__all__ = ["diff_text", "plan_html", "plan_text", "result_text"]
 
 # Rows that say what a plan is like; all of them are in its JSON and its data frame.
 _ROWS: Final = 40
@@ -271,3 +272,29 @@ def diff_text(diff: PlanDiff) -> str:
 def _one(image: PlannedImage) -> str:
     tags = f" ({', '.join(image.tags)})" if image.tags else ""
     return visible(f"{image.registry}/{image.repository}@{image.digest[:_DIGEST]}{tags}")
+
+
+def result_text(result: RetentionResult) -> str:
+    """Return what a run has done as text."""
+    counts = (
+        f"{_images(len(result.deleted))} deleted, {len(result.skipped):,} skipped, "
+        f"{len(result.failed):,} failed; a collection frees {size_text(result.freed_bytes)}."
+    )
+    lines = [counts]
+    for each in result.unexpected:
+        what = visible(f"{each.registry}/{each.repository}@{each.digest}")
+        tags = f" with tags {visible(', '.join(each.tags))}" if each.tags else ""
+        lines.append(f"DELETED AND NOT ASKED FOR: {what}{tags}")
+    for title, found in (
+        ("Failed", [(each.image, each.error) for each in result.failed]),
+        ("Skipped", [(each.image, each.change) for each in result.skipped]),
+    ):
+        if found:
+            lines.append(f"{title}, {len(found):,}:")
+            lines += [f"  {_one(image)}: {visible(why)}" for image, why in found[:_ROWS]]
+            if len(found) > _ROWS:
+                lines.append(f"  … and {len(found) - _ROWS:,} more")
+    lines += [f"Error: {visible(error)}" for error in result.errors]
+    if result.collected:
+        lines.append(f"Collections started: {visible(', '.join(result.collected))}")
+    return "\n".join(lines)
