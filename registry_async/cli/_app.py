@@ -52,7 +52,11 @@ app: Final = LazyGroup(
         "login": ("_login", "login", "Log Docker in, or write a pull secret for Kubernetes."),
         "scan": ("_scan", "scan", "Read every image of every registry into totals."),
         "report": ("_report", "report", "Show and compare what scans have written."),
-        "retention": ("_retention", "retention", "Delete what nobody needs, and nothing else."),
+        "retention": (
+            "_retention_runs",
+            "retention",
+            "Delete what nobody needs, and nothing else.",
+        ),
         "request": ("_request", "request", "Send a request that no command covers."),
         "sandbox": ("_sandbox", "sandbox", "Serve an embedded registry service until Ctrl-C."),
         "completion": ("_completion", "completion", "Print what completes commands in a shell."),

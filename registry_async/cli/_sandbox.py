@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     help="The port; any free one by default.",
 )
 @click.option("--empty", is_flag=True, help="Begin without any data.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object of the variables.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object: the variables, and projects."
+)
 def sandbox(port: int, empty: bool, as_json: bool) -> int:
     """Serve an embedded registry service on loopback until Ctrl-C.
 
@@ -50,9 +52,17 @@ async def _serve(port: int, empty: bool, as_json: bool) -> None:
     async with Sandbox(seed=not empty, port=port) as running:
         variables = _variables(running)
         if as_json:
-            print(json_text(variables, indent=None), flush=True)
+            projects = [
+                {"id": each.id, "name": each.name, "account": each.account}
+                for each in running.projects.values()
+            ]
+            print(json_text({**variables, "projects": projects}, indent=None), flush=True)
         else:
             lines = [f"export {name}={quote(value)}" for name, value in variables.items()]
+            lines += [
+                f"# Project {each.name} of account {each.account} ({each.id})"
+                for each in running.projects.values()
+            ]
             print("\n".join([*lines, "# The sandbox serves until Ctrl-C."]), flush=True)
         await ended.wait()
     if sys.stderr is not None:

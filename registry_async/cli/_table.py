@@ -111,10 +111,12 @@ def table_lines(
                 del row[place]
     widths = _widths(shown, cells)
     if width is not None and _total(shown, cells) > width:
-        for place in range(len(widths)):
+        # Lists are folded first; only then names get lines of their own.
+        lists = [place for place, column in enumerate(shown) if column.kind == "list"]
+        for place in [*lists, 0]:
             others = sum(widths) - widths[place] + len(_GAP) * (len(widths) - 1)
-            if shown[place].kind == "list" or place == 0:
-                widths[place] = max(_least(shown[place], place, cells), width - others)
+            least = _least(shown[place], place, cells)
+            widths[place] = min(widths[place], max(least, width - others))
     heading = _line(shown, [each.heading for each in shown], widths)
     yield f"\x1b[1m{heading}\x1b[0m" if bold else heading
     for row in cells:

@@ -584,6 +584,50 @@ def test_reports_are_shown_and_compared(
     assert str(before) in capsys.readouterr().err
 
 
+def test_the_sandbox_prints_what_every_kind_of_client_needs() -> None:
+    command = [sys.executable, "-m", "registry_async", "sandbox"]
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            printed = json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+    assert set(printed) == {
+        "REGISTRY_BASE_URL",
+        "REGISTRY_TOKEN",
+        "OS_AUTH_URL",
+        "OS_USERNAME",
+        "OS_PASSWORD",
+        "OS_USER_DOMAIN_NAME",
+        "OS_PROJECT_NAME",
+        "projects",
+    }
+    assert printed["OS_PROJECT_NAME"] in {each["name"] for each in printed["projects"]}
+
+
+def test_the_assignments_of_the_sandbox_lead_a_client_to_it() -> None:
+    command = [sys.executable, "-m", "registry_async", "sandbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines: list[str] = []
+            while not lines or not lines[-1].endswith("Ctrl-C.\n"):
+                lines.append(process.stdout.readline())
+                assert lines[-1], "the sandbox ended early"
+            script = 'eval "$1"; unset REGISTRY_TOKEN; exec "$2" -m registry_async registries list'
+            ended = subprocess.run(
+                ["sh", "-c", script, "sh", "".join(lines), sys.executable],
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        finally:
+            process.kill()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "production" in ended.stdout
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "registry-async" in out_of(capsys, "completion", shell)
