@@ -17,12 +17,13 @@ import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 from registry_async.errors import ClientClosedError, ContainerRegistryError
 
-__all__ = ["Lease"]
+__all__ = ["Cleaning", "Lease"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,28 +41,47 @@ _PLUMBING: Final = frozenset({"asyncio", "anyio", "concurrent"})
 _PACKAGE: Final = __name__.partition(".")[0]
 
 
+class Cleaning(Generic[P, T]):
+    """A coroutine function that Ctrl-C does not cancel, since it ends what others began.
+
+    Args:
+        function: The coroutine function.
+    """
+
+    def __init__(self, function: Callable[P, Awaitable[T]]) -> None:
+        self._function = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        return self._function(*args, **kwargs)
+
+
 class _Call:
     """One coroutine on the loop, and what it came to."""
 
-    __slots__ = ("_cancelling", "_done", "_start", "_task", "_thread", "error", "result")
+    __slots__ = ("_cancelling", "_cleans", "_done", "_start", "_task", "error", "result", "thread")
 
-    def __init__(self, thread: "_LoopThread", start: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self, thread: "_LoopThread", start: Callable[[], Awaitable[object]], cleans: bool
+    ) -> None:
         self.result: object = _NOTHING
         self.error: BaseException | None = None
         # A bare lock is the cheapest thing that a thread can wait for.
         self._done = threading.Lock()
         self._done.acquire()
-        self._thread = thread
+        self.thread = thread
         self._start: Callable[[], Awaitable[object]] | None = start
         self._task: asyncio.Task[None] | None = None
+        self._cleans = cleans
         self._cancelling = False
 
     def begin(self) -> None:
-        """Start the coroutine; on the loop's thread."""
-        if self._thread.closing:
+        """Start the coroutine, unless it was; on the loop's thread."""
+        if self.thread.closing:
             self.end()
             return
-        self._task = self._thread.loop.create_task(self._drive())
+        if self._start is None or self._task is not None:
+            return
+        self._task = self.thread.loop.create_task(self._drive())
         # A task that is cancelled before its first step runs nothing of the coroutine, so the
         # waiting thread is not woken from there.
         self._task.add_done_callback(self.end)
@@ -95,8 +115,8 @@ class _Call:
         # The weak references of asyncio to the task are not to be called in a thread that can be
         # interrupted.
         self._task = None
-        if self in self._thread.calls:
-            self._thread.calls.discard(self)
+        if self in self.thread.calls:
+            self.thread.calls.discard(self)
             self._done.release()
 
     def wait(self) -> None:
@@ -106,10 +126,13 @@ class _Call:
 
     def abandon(self) -> None:
         """Cancel the coroutine and wait for its end; on the thread that called."""
+        if self._cleans and self._start is not None:
+            # The interrupt came before the call was registered, or before it has begun.
+            self.thread.submit(self)
         # Not even registered when the interrupt came, or ended: there is nothing to wait for.
-        if self in self._thread.calls:
-            if not self._cancelling:
-                self._thread.schedule(self.cancel)
+        if self in self.thread.calls:
+            if not self._cleans and not self._cancelling:
+                self.thread.schedule(self.cancel)
             self.wait()
 
 
@@ -269,6 +292,10 @@ class _Portal:
             thread.join(2 * _PATIENCE)
 
 
+# anyio loads its backend when it is first used, which would be on the loop's thread. A process that
+# is forked at that moment leaves its child with an import that never ends.
+import_module("anyio._backends._asyncio")
+
 # The one piece of module-level state in the package: what serves a whole process is one for it.
 _portal: Final = _Portal()
 atexit.register(_portal.exit)
@@ -300,8 +327,9 @@ class Lease:
     def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a coroutine function on the loop and return what it returns.
 
-        It runs with the context variables of the caller. Ctrl-C cancels it, waits until it has
-        ended and is raised then; a second one changes nothing, a third one stops waiting.
+        It runs with the context variables of the caller. Ctrl-C cancels it (unless it is wrapped
+        as `Cleaning`), waits until it has ended and is raised then; a second one changes nothing,
+        a third one stops waiting.
 
         Raises:
             ClientClosedError: The lease was closed.
@@ -309,7 +337,7 @@ class Lease:
                 used the lease.
         """
         thread = self._enter()
-        call = _Call(thread, partial(function, *args, **kwargs))
+        call = _Call(thread, partial(function, *args, **kwargs), isinstance(function, Cleaning))
         # This frame is part of tracebacks, and arguments may be secrets.
         del function, args, kwargs
         error: BaseException | None

@@ -8,11 +8,13 @@ from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
+from registry_async._converter import decode_list
 from registry_async._display import html_table
 from registry_async._pagination import AsyncPaginator, Page
-from registry_async._portal import Lease
+from registry_async._portal import Cleaning, Lease
 from registry_async._scan import AsyncScan
 from registry_async.errors import ClientClosedError
+from registry_async.models import Image
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,6 +127,9 @@ class BaseClient(Facade["AsyncRegistryClient"]):
 
     def _adopt(self, client: "AsyncRegistryClient") -> None:
         """Become the face of a client, with a lease of its own."""
+        # A fork while the loop's thread imports something would leave the child with an import
+        # that never ends. So what reads the answers is loaded here.
+        decode_list(b"[]", Image, key=None)
         self._async = client
         self._lease = Lease(self, client.aclose)
         self._owner = True
@@ -240,6 +245,7 @@ class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
         self._own = None if leases else Lease(self, _nothing)
         self._leases = leases
         super().__init__(wrapped, self._own or leases[0])
+        wrapped._word = ""  # pyright: ignore[reportPrivateUsage]
         self._found: Iterator[T] = _Items(wrapped.batches(), iter, self._lease)
 
     def __enter__(self) -> Self:
@@ -258,7 +264,8 @@ class BaseScan(Facade[AsyncScan[T]], Iterator[T], Generic[T]):
         try:
             # A client that was closed within the block has ended the scan's requests.
             with suppress(ClientClosedError):
-                self._lease.run(self._async.__aexit__, exc_type, exc_value, traceback)
+                leave = Cleaning(self._async.__aexit__)
+                self._lease.run(leave, exc_type, exc_value, traceback)
         finally:
             if self._own is not None:
                 self._own.close()

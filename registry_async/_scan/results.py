@@ -51,7 +51,7 @@ class ScanError:
             the whole project was given up.
         repository: The repository; None when the list of repositories could not be read, or the
             whole registry was given up.
-        error: What went wrong.
+        error: What went wrong. Of an `ApiError`, just the start of the body is kept.
     """
 
     client_label: str | None

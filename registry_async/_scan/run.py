@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 from attrs import frozen
@@ -31,6 +31,7 @@ from registry_async._scan.results import ScanError, ScanProgress
 from registry_async._scan.verdicts import Level, Question, RegistryTally, Verdict
 from registry_async._tasks import Ask, Workers
 from registry_async.errors import (
+    ApiError,
     NotFoundError,
     RateLimitedError,
     RegistryNotFoundError,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["ScanRun", "ScanTarget"]
 
 T = TypeVar("T")
+
+# The characters that are kept of the body of an answer that is recorded as an error.
+_KEPT_BODY: Final = 500
 
 
 @frozen
@@ -394,5 +398,9 @@ class ScanRun:
 
     def _record(self, error: ScanError) -> None:
         self.errors.append(error)
+        failure = error.error
         if self._options.raises:
-            raise error.error
+            raise failure
+        if isinstance(failure, ApiError):
+            # There may be as many errors as repositories. The message says what the body says.
+            failure.body = failure.body[:_KEPT_BODY]

@@ -54,6 +54,8 @@ class AsyncScan(OnlyAsync, Generic[T]):
         # The task that runs the scan: one of its own, so that no cancel scope spans the user's
         # block.
         self._task = Workers()
+        # What stands before 'with' and 'for' in messages; the sync scan takes it away.
+        self._word = "async "
         self._entered = False
         self._begun = False
         self._left = False
@@ -179,14 +181,18 @@ class AsyncScan(OnlyAsync, Generic[T]):
         return frame_of_images(found) if self._options.images else frame_of_repositories(found)
 
     def _begin(self, feed: Feed) -> None:
-        if not self._entered or self._left:
-            raise RuntimeError(
-                "a scan works inside its 'async with' block only: "
-                "'async with client.scan() as scan', then 'async for found in scan'"
-            )
+        self._check_inside()
         if not self._begun:
             self._begun = True
             self._task.start(lambda: self._execute(feed))
+
+    def _check_inside(self) -> None:
+        if not self._entered or self._left:
+            word = self._word
+            raise RuntimeError(
+                f"a scan works inside its '{word}with' block only: "
+                f"'{word}with client.scan() as scan', then '{word}for found in scan'"
+            )
 
     async def _execute(self, feed: Feed) -> None:
         try:
@@ -206,6 +212,8 @@ class AsyncScan(OnlyAsync, Generic[T]):
                 self._run.wake()
                 return page
             if self._finished:
+                # Another task may have left the block meanwhile: that is no end of the list.
+                self._check_inside()
                 self._drained = True
                 return None
             await self._arrival.wait()

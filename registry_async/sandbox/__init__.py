@@ -8,6 +8,7 @@
 client, so that the two cannot agree on a mistake.
 """
 
+from registry_async.sandbox._description import ProjectDescription, SandboxDescription
 from registry_async.sandbox._directory import Login
 from registry_async.sandbox._faults import Fault, Faults
 from registry_async.sandbox._identity import Identity
@@ -29,8 +30,10 @@ __all__ = [
     "Faults",
     "Identity",
     "Login",
+    "ProjectDescription",
     "RequestRecord",
     "Sandbox",
+    "SandboxDescription",
     "SandboxProject",
     "State",
     "StoredCluster",

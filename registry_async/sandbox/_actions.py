@@ -76,6 +76,15 @@ class Actions:
             elif registry.true_status == "ACTIVE":
                 del self._moving[registry.id]
 
+    def resume(self, registry: StoredRegistry, status: str) -> None:
+        """Go on with a registry that was saved: what took time then is over now."""
+        now = self._state.clock()
+        if status == "GARBAGE_COLLECTION":
+            registry.collecting_until = now
+        elif status == "DELETING":
+            registry.deleting_until = now
+        self._moving[registry.id] = registry
+
     def create_registry(self, name: str) -> StoredRegistry:
         """Make a registry that is CREATING for a while.
 
@@ -104,6 +113,7 @@ class Actions:
         if registry.deleting_until is None:
             refuse_if_busy(registry)
             registry.deleting_until = self._state.clock() + self._rules.delete_seconds
+            registry.changed = True
             self._moving[registry.id] = registry
 
     def start_collection(self, registry_id: str, *, untagged: bool) -> None:
@@ -112,6 +122,7 @@ class Actions:
         _refuse_if_no_collection_may_start(registry)
         registry.collecting_until = self._state.clock() + self._rules.collection_seconds
         registry.collects_untagged = untagged
+        registry.changed = True
         registry.kept_by_collection = in_use(registry) if self._rules.corrupting_gc else None
         self._moving[registry.id] = registry
 

@@ -174,12 +174,15 @@ class DirectoryContents:
     """Hold each blob in a file of its own, which is complete from the moment it has its name.
 
     Args:
-        directory: Where; made if it is not there. Uploads of an earlier run are removed.
+        directory: Where.
     """
 
     def __init__(self, directory: Path) -> None:
         self._blobs = directory / "blobs"
         self._uploads = directory / "uploads"
+
+    def prepare(self) -> None:
+        """Make the folders, and remove the uploads of an earlier run."""
         for folder in (self._blobs, self._uploads):
             folder.mkdir(parents=True, exist_ok=True)
         for left in self._uploads.iterdir():

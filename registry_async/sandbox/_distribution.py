@@ -1,7 +1,7 @@
 """The OCI distribution API at `/v2/`: which endpoint a request means, and whether it may."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
@@ -9,15 +9,16 @@ from aiohttp import web
 
 from registry_async.sandbox import _pulls as pulls
 from registry_async.sandbox import _pushes as pushes
-from registry_async.sandbox._actions import Actions
 from registry_async.sandbox._permits import (
     TOKEN_PATH,
     Permit,
     Permits,
     challenge,
+    check_asked,
     opens,
     read_basic,
 )
+from registry_async.sandbox._projects import SandboxProject
 from registry_async.sandbox._pulls import Download, Place
 from registry_async.sandbox._pushes import Incoming
 from registry_async.sandbox._refusals import ErrorForm, Refusal, RegistryRefusal
@@ -46,18 +47,17 @@ _ENDPOINTS: Final = tuple(
 
 
 class Distribution:
-    """Answer requests below `/v2/` from a state.
+    """Answer requests below `/v2/`; whoever logs in sees the registries of one project.
 
     Args:
-        state: The registries, and the tokens that log in.
-        actions: What the service does to them.
+        state: The state whose lock and clock all projects share.
+        projects: All projects, with their registries and the tokens that log in.
     """
 
-    def __init__(self, state: State, actions: Actions) -> None:
-        self.permits = Permits(state)
-        self.uploads = Uploads(state.contents, state.clock)
+    def __init__(self, state: State, projects: Mapping[str, SandboxProject]) -> None:
+        self.permits = Permits(projects, state.now)
+        self.uploads = Uploads(state.clock)
         self._state = state
-        self._actions = actions
 
     async def answer(
         self, request: web.BaseRequest, raw_path: str, raw_query: str, origin: str
@@ -75,8 +75,6 @@ class Distribution:
             The answer, or what is to be sent from the store.
         """
         try:
-            with self._state.lock:
-                self._actions.settle()
             return await self._answer(request, unquote(raw_path), raw_query, origin)
         except RegistryRefusal as refusal:
             return Answer(refusal.status, refusal.body(), refusal.headers)
@@ -100,17 +98,19 @@ class Distribution:
         kind, name, rest = _find_endpoint(method, path)
         action = "push" if kind in ("uploads", "upload") else _ACTIONS.get(method, "push")
         permit, scope = self._find_permit(request, challenge(origin, name, _asked_for(action)))
-        if not permit.was_asked_for(name, action):
-            error = challenge(origin, name, _asked_for(action), "insufficient_scope")
-            raise _unauthorized(error)
+        asked = challenge(origin, name, _asked_for(action), "insufficient_scope")
+        check_asked(permit, name, action, asked)
+        state, actions = permit.project.state, permit.project.actions
         registry_name, _, repository_name = name.partition("/")
-        registry = self._state.registry_named(registry_name)
+        with self._state.lock:
+            actions.settle()
+            registry = state.registry_named(registry_name)
         if not opens(scope, registry, action):
             raise RegistryRefusal(403, "DENIED", f"this token does not open {name} for a {action}")
         if registry is None:
             raise pulls.name_unknown(name)
         pushing = permit.was_asked_for(name, "push") and opens(scope, registry, "push")
-        place = Place(self._state, name, registry, repository_name, pushing)
+        place = Place(state, name, registry, repository_name, pushing)
         query = Query(raw_query, repeated=("tag",))
         incoming = Incoming(query, request.headers, request.content_length, _reader(request))
         if kind in ("uploads", "upload"):
@@ -123,7 +123,7 @@ class Distribution:
             if method == "DELETE":
                 if kind == "blob":
                     return pushes.delete_blob(place, rest)
-                return pushes.delete_manifest(place, self._actions, rest)
+                return pushes.delete_manifest(place, actions, rest)
             if kind == "manifest":
                 return pulls.get_manifest(place, rest)
             if kind == "blob":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from registry_async.sandbox._actions import Actions, Rules
+from registry_async.sandbox._actions import Actions
 from registry_async.sandbox._directory import IamProject
 from registry_async.sandbox._state import State
 
@@ -12,16 +12,13 @@ class SandboxProject:
 
     Args:
         iam: The project as Keystone knows it.
-        rules: How long things take, and how hard the service is.
-        make_state: Makes the project's data.
+        make: Makes the project's data, and what the service does to them.
     """
 
-    def __init__(self, iam: IamProject, rules: Rules, make_state: Callable[[], State]) -> None:
+    def __init__(self, iam: IamProject, make: Callable[[], tuple[State, Actions]]) -> None:
         self.iam = iam
-        self._rules = rules
-        self._make_state = make_state
-        self._state: State | None = None
-        self._actions: Actions | None = None
+        self._make = make
+        self._made: tuple[State, Actions] | None = None
 
     def __repr__(self) -> str:
         return f"<SandboxProject {self.name!r} of account {self.account}>"
@@ -53,13 +50,20 @@ class SandboxProject:
     @property
     def state(self) -> State:
         """The project's data."""
-        if self._state is None:
-            self._state = self._make_state()
-        return self._state
+        return self._parts[0]
 
     @property
     def actions(self) -> Actions:
         """What the service does to the project's data."""
-        if self._actions is None:
-            self._actions = Actions(self.state, self._rules)
-        return self._actions
+        return self._parts[1]
+
+    @property
+    def is_made(self) -> bool:
+        """Whether somebody has asked for the project's data."""
+        return self._made is not None
+
+    @property
+    def _parts(self) -> tuple[State, Actions]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made

@@ -60,7 +60,7 @@ async def begin_upload(
                 return _stored(place, mount, size)
     elif digest:
         check_digest(digest)
-        session = uploads.begin(place.name)
+        session = uploads.begin(place.name, place.state.contents)
         try:
             await _append(session, incoming)
         except BaseException:
@@ -68,7 +68,7 @@ async def begin_upload(
             raise
         with place.state.lock:
             return _stored(place, digest, uploads.finish(session, digest))
-    return Answer(202, None, uploads.begin(place.name).headers)
+    return Answer(202, None, uploads.begin(place.name, place.state.contents).headers)
 
 
 async def append_chunk(

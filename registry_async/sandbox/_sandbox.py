@@ -9,21 +9,26 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from aiohttp import web
 
-from registry_async.sandbox._actions import Rules
+from registry_async.sandbox._actions import Actions, Rules
+from registry_async.sandbox._description import ProjectDescription, SandboxDescription
 from registry_async.sandbox._directory import Login
 from registry_async.sandbox._faults import Faults
 from registry_async.sandbox._identity import Identity
+from registry_async.sandbox._permits import USER_NAME
 from registry_async.sandbox._projects import SandboxProject
 from registry_async.sandbox._records import RequestRecord
 from registry_async.sandbox._requests import Settings
 from registry_async.sandbox._seed import sow
 from registry_async.sandbox._service import API_PATH, IDENTITY_PATH, Server, Service
 from registry_async.sandbox._state import State
+from registry_async.sandbox._storage import Storage
 
 if TYPE_CHECKING:
     from typing import Self
@@ -46,6 +51,9 @@ class Sandbox:
     Args:
         seed: True fills it with believable data, False leaves it empty, a number fills
             it with other data of the same kind; equal numbers give equal data.
+        data: A directory in which everything is kept, and from which it is there again when the
+            sandbox is started anew; the seed is for a directory without data. Without it,
+            everything is kept in memory.
         host: A loopback address.
         port: The port; 0 lets the system choose.
         token: The IAM token to accept; made up by default.
@@ -74,8 +82,6 @@ class Sandbox:
         keep_requests: How many of the last requests `requests` holds.
 
     Attributes:
-        state: The data of the first project: arrange it with `state.add_registry`,
-            `add_repository`, `add_image`.
         faults: What shall go wrong: `faults.add(status=503, times=2)`.
         identity: The IAM tokens: `identity.issue`, `identity.revoke`.
         projects: All projects by their ids, the first one included; `add_project` adds one. With
@@ -92,6 +98,7 @@ class Sandbox:
         self,
         *,
         seed: bool | int = True,
+        data: str | Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
@@ -114,7 +121,17 @@ class Sandbox:
     ) -> None:
         self._host = _check_loopback(host)
         self._port = port
-        self.state = State(clock=clock, start_time=start_time, random_seed=int(seed))
+        self._data = None if data is None else Path(data).expanduser()
+        self._seed = seed
+        self._stores: list[tuple[Storage, State]] = []
+        first_store = self._storage("first")
+        # Time and lock, which all projects share, are those of the first one's state.
+        self._first_state = State(
+            clock=clock,
+            start_time=start_time,
+            random_seed=int(seed),
+            contents=None if first_store is None else first_store.contents,
+        )
         self._rules = Rules(
             create_seconds=create_seconds,
             delete_seconds=delete_seconds,
@@ -123,30 +140,42 @@ class Sandbox:
             corrupting_gc=corrupting_gc,
         )
         self.faults = Faults(max_limit)
-        self.identity = Identity(self.state.now, token_seconds, login or Login())
+        self.identity = Identity(self._first_state.now, token_seconds, login or Login())
         self.login = self.identity.login
         self.token = self.identity.issue(token)
         first = self.identity.directory.first_project
-        self.projects = {first.id: SandboxProject(first, self._rules, lambda: self.state)}
+        first_seed = None if seed is False else int(seed)
+        self.projects = {
+            first.id: SandboxProject(
+                first, lambda: self._fill(self._first_state, first_store, first_seed)
+            )
+        }
+        self._first_project = self.projects[first.id]
         self._service = Service(
-            self.state,
+            self._first_state,
             self.projects,
             self.identity,
             self.faults,
             Settings(short_form, dialect, hides_tags, v1_unpaged),
             sleep=sleep,
             keep_requests=keep_requests,
+            save=self._save,
         )
         self._runner: web.ServerRunner | None = None
         self._socket: socket.socket
         self._origin: str | None = None
+        self._registry_password: str | None = None
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] | None = None
         if seed is not False:
-            sow(self.state)
             self.add_project("sandbox-staging", seed=int(seed) + 1)
             self.add_project("sandbox-retired", enabled=False)
             self.add_project("partner-project", account=_OTHER_ACCOUNT, seed=int(seed) + 2)
+
+    @property
+    def state(self) -> State:
+        """The data of the first project: arrange it with `add_registry`, `push_image`."""
+        return self._first_project.state
 
     # What a client needs
 
@@ -175,6 +204,40 @@ class Sandbox:
     def registry_host(self) -> str:
         """Host and port, as they stand in image names and in Docker's configuration."""
         return self.origin.partition("://")[2]
+
+    @property
+    def registry_password(self) -> str:
+        """The password with which Docker logs in, as the user `token`; it opens everything."""
+        if self._registry_password is None:
+            with self._first_state.lock:
+                self._registry_password = self.state.tokens.create_v1("1y").secret
+                self._save()
+        return self._registry_password
+
+    def describe(self) -> SandboxDescription:
+        """Tell what a client of any kind needs.
+
+        Raises:
+            RuntimeError: If it is not running.
+        """
+        login = self.login
+        return SandboxDescription(
+            base_url=self.base_url,
+            token=self.token,
+            registry_host=self.registry_host,
+            registry_username=USER_NAME,
+            registry_password=self.registry_password,
+            auth_url=self.auth_url,
+            username=login.username,
+            password=login.password,
+            account=login.account,
+            application_credential_id=login.application_credential_id,
+            application_credential_secret=login.application_credential_secret,
+            projects=tuple(
+                ProjectDescription(item.id, item.name, item.account, item.enabled)
+                for item in self.projects.values()
+            ),
+        )
 
     def client(self, **options: Any) -> "AsyncRegistryClient":
         """Make an async client of this sandbox.
@@ -225,7 +288,7 @@ class Sandbox:
         Returns:
             The project, for its `state`.
         """
-        with self.state.lock:
+        with self._first_state.lock:
             directory = self.identity.directory
             iam = directory.add_project(
                 name,
@@ -235,27 +298,26 @@ class Sandbox:
             )
             # Ids of registries are unique among projects, so no two projects share a seed.
             number = len(self.projects) * 1_000_003
-            project = SandboxProject(iam, self._rules, lambda: self._make_state(seed, number))
+            store = self._storage(f"{account or self.login.account}-{name}")
+            state = self._first_state.sibling(
+                random_seed=number + (seed or 0),
+                contents=None if store is None else store.contents,
+            )
+            project = SandboxProject(iam, lambda: self._fill(state, store, seed))
             self.projects[iam.id] = project
             return project
-
-    def _make_state(self, seed: int | None, number: int) -> State:
-        state = self.state.sibling(random_seed=number + (seed or 0))
-        if seed is not None:
-            sow(state)
-        return state
 
     # What a test looks at
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
         """The last requests that arrived, in order, those to the Keystone login included."""
-        with self.state.lock:
-            return tuple(self._service.records)
+        with self._first_state.lock:
+            return self._service.records.all()
 
     def clear_requests(self) -> None:
         """Forget the requests that arrived."""
-        with self.state.lock:
+        with self._first_state.lock:
             self._service.records.clear()
 
     # Its life
@@ -323,6 +385,18 @@ class Sandbox:
     async def _start(self) -> None:
         if self._runner is not None:
             raise RuntimeError("the sandbox is running already")
+        # What is held already is taken hold of again; the rest is when it is first asked for.
+        for store, _ in self._stores:
+            store.open()
+        try:
+            # Data take long enough to hold up the loop that the sandbox is started from.
+            await asyncio.to_thread(self._make_data)
+            await self._listen()
+        except BaseException:
+            self._close_stores()
+            raise
+
+    async def _listen(self) -> None:
         server = Server(self._service.handle, handler_cancellation=True, access_log=None)
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._socket = socket.create_server((self._host, self._port), family=family)
@@ -337,7 +411,7 @@ class Sandbox:
     async def _finish(self) -> None:
         if self._runner is None:
             return
-        runner, self._runner, self._origin = self._runner, None, None
+        runner, self._runner = self._runner, None
         # asyncio takes a few turns between accepting a connection and telling the server of it. If
         # the server is closed meanwhile, the connection is left behind half made and unclosed.
         with contextlib.suppress(NotImplementedError):  # a proactor loop has no readers
@@ -347,6 +421,42 @@ class Sandbox:
                 await asyncio.sleep(0)
         finally:
             await runner.cleanup()
+            self._origin = None
+            self._service.end()
+            self._save()
+            self._close_stores()
+
+    # What it keeps
+
+    def _storage(self, folder: str) -> Storage | None:
+        return None if self._data is None else Storage(self._data / quote(folder, safe=""))
+
+    def _make_data(self) -> None:
+        """Make the first project's data; of all projects, where tokens may be in a directory."""
+        for project in list(self.projects.values()):
+            if self._data is not None or project is self._first_project:
+                project.state  # noqa: B018 - it is made when it is asked for
+
+    def _fill(self, state: State, store: Storage | None, seed: int | None) -> tuple[State, Actions]:
+        """Begin with what is in the directory, or else with a seed."""
+        actions = Actions(state, self._rules)
+        found = False
+        if store is not None:
+            store.open()
+            self._stores.append((store, state))
+            found = store.load(state, actions)
+        if seed is not None and not found:
+            sow(state)
+        return state, actions
+
+    def _save(self) -> None:
+        with self._first_state.lock:
+            for store, state in self._stores:
+                store.save(state)
+
+    def _close_stores(self) -> None:
+        for store, _ in self._stores:
+            store.close()
 
 
 def _check_loopback(host: str) -> str:

@@ -1,21 +1,36 @@
-"""Data to begin with: what a company of middling size might keep in its registries."""
+"""Data to begin with: what a company of middling size might keep in its registries.
 
-from collections.abc import Iterator
+Everything can be pulled, and so has the size that it says. To be there at once, and to fit into
+memory, layers and quotas have a thousandth of the bytes that a company would have.
+"""
+
+import gzip
+import tarfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from registry_async.sandbox._model import StoredLayer, StoredRegistry
+from registry_async.sandbox._manifests import (
+    HELM_CONFIG,
+    OCI_IMAGE,
+    Descriptor,
+    write_image,
+    write_json,
+)
+from registry_async.sandbox._model import StoredLayer, StoredRegistry, StoredRepository
 from registry_async.sandbox._state import State
-from registry_async.sandbox._times import nanoseconds
+from registry_async.sandbox._times import format_time, nanoseconds
 from registry_async.sandbox._tokens import Scope
 
-_GIB = 1024**3
-_MB = 1_000_000
+_MIB = 1024**2
+_KB = 1_000
 _DAY = 86_400 * 1_000_000_000
+_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 # Fixed, so that equal seeds give equal data whenever the sandbox is started.
 _NEWEST = nanoseconds(datetime(2025, 6, 2, 14, 31, 7, tzinfo=UTC))
 
-# Layers of the images that others are built on; every image built on one shares them.
+# Layers of the images that others are built on, in bytes of the true ones; every image built on one
+# shares them.
 _BASES: dict[str, tuple[int, ...]] = {
     "alpine": (3_642_247,),
     "debian": (28_232_318, 3_511_909),
@@ -74,7 +89,15 @@ _ML = (
     _Plan("serving/ranker", "python", 12, 95.0),
     _Plan("training/ranker", "cuda", 6, 320.0),
 )
-_CHARTS = ("api-gateway", "billing", "ingress", "monitoring/alerts", "monitoring/stack", "team/app")
+# Charts, and how many versions there are of each.
+_CHARTS = {
+    "api-gateway": 6,
+    "billing": 4,
+    "ingress": 7,
+    "monitoring/alerts": 3,
+    "monitoring/stack": 8,
+    "team/app": 6,
+}
 
 
 def sow(state: State) -> None:
@@ -83,25 +106,23 @@ def sow(state: State) -> None:
     Args:
         state: The state; its random seed decides the details.
     """
-    production = state.add_registry("production", created_at=_made(2023, 2), size_limit=60 * _GIB)
-    staging = state.add_registry("staging", created_at=_made(2023, 3))
-    models = state.add_registry("ml-models", created_at=_made(2024, 9), size_limit=40 * _GIB)
-    charts = state.add_registry("helm-charts", created_at=_made(2023, 11), size_limit=5 * _GIB)
-    state.add_registry("playground", created_at=_made(2025, 5), size_limit=5 * _GIB)
+    production = state.add_registry("production", created_at=_made(2023, 2), size_limit=60 * _MIB)
+    staging = state.add_registry("staging", created_at=_made(2023, 3), size_limit=20 * _MIB)
+    models = state.add_registry("ml-models", created_at=_made(2024, 9), size_limit=40 * _MIB)
+    charts = state.add_registry("helm-charts", created_at=_made(2023, 11), size_limit=5 * _MIB)
+    state.add_registry("playground", created_at=_made(2025, 5), size_limit=5 * _MIB)
     # Bases are built on one another: layers of one size are one layer, as debian's in python.
-    digests = {size: state.random_digest() for sizes in _BASES.values() for size in sizes}
-    bases = {
-        name: [StoredLayer(digests[size], size) for size in sizes] for name, sizes in _BASES.items()
-    }
+    archives = {size: _archive(state, size // _KB) for sizes in _BASES.values() for size in sizes}
+    bases = {name: [archives[size] for size in sizes] for name, sizes in _BASES.items()}
     for registry, plans in ((production, _PRODUCTION), (staging, _STAGING), (models, _ML)):
         for plan in plans:
             _push_images(state, registry, plan, bases[plan.base])
-    for name in _CHARTS:
-        _push_charts(state, charts, name)
+    for name, count in _CHARTS.items():
+        _push_charts(state, charts, name, count)
     # What is left of pushes that were broken off and of manifests that were deleted.
     for registry, blobs in ((production, 14), (staging, 5)):
         for _ in range(blobs):
-            state.add_blob(registry, state.random.randrange(200_000, 60 * _MB))
+            state.add_blob(registry, state.random.randrange(200, 60 * _KB))
     state.add_cluster(production, "production-main", "ru-9")
     state.add_cluster(production, "production-edge", "ru-7")
     state.add_cluster(staging, "staging", "ru-9")
@@ -132,17 +153,17 @@ def _versions(state: State, count: int) -> Iterator[tuple[str, str]]:
             patch += 1
 
 
-def _push_images(
-    state: State, registry: StoredRegistry, plan: _Plan, base: list[StoredLayer]
-) -> None:
+def _push_images(state: State, registry: StoredRegistry, plan: _Plan, base: list[bytes]) -> None:
     """Push as pipelines do: releases keep their tags, `main` moves on and leaves images behind."""
     repository = state.add_repository(registry, plan.name)
-    dependencies = _own_layer(state, plan.megabytes * 2.5)
+    own = _own_layers(state, repository)
+    stored = [state.push_blob(repository, layer) for layer in base]
+    dependencies = own(plan.megabytes * 2.5)
     versions = _versions(state, plan.pushes)
     for number, moment in enumerate(_moments(state, plan.pushes)):
         if number % 9 == 8:
-            dependencies = _own_layer(state, plan.megabytes * 2.5)
-        layers = [*base, dependencies, _own_layer(state, plan.megabytes)]
+            dependencies = own(plan.megabytes * 2.5)
+        layers = [*stored, dependencies, own(plan.megabytes)]
         release = number % 3 != 1
         tags = ["main", f"main-{state.random.getrandbits(28):07x}"]
         if release:
@@ -151,44 +172,64 @@ def _push_images(
         elif number % 2:
             tags = ["main"]
         if not (plan.multi_platform and release):
-            state.add_image(repository, tags=tags, layers=layers, created_at=moment)
+            state.push_image(repository, tags=tags, layers=layers, created_at=moment)
             continue
         platforms = [
-            state.add_image(
+            state.push_image(
                 repository,
-                layers=[*layers[:-1], _own_layer(state, plan.megabytes)],
+                layers=[*layers[:-1], own(plan.megabytes)],
                 created_at=moment - 40 * 1_000_000_000,
                 architecture=architecture,
+                media_type=OCI_IMAGE,
             )
             for architecture in ("amd64", "arm64")
         ]
-        state.add_image(
-            repository,
-            tags=tags,
-            references=[image.digest for image in platforms],
-            created_at=moment,
-            architecture="",
-            os="",
-        )
+        state.push_index(repository, platforms, tags=tags, created_at=moment)
 
 
-def _push_charts(state: State, registry: StoredRegistry, name: str) -> None:
+def _push_charts(state: State, registry: StoredRegistry, name: str, count: int) -> None:
+    """Push a chart in several versions, as Helm does."""
     repository = state.add_repository(registry, name, type="helm_chart")
-    count = state.random.randrange(3, 9)
+    short = name.rpartition("/")[2]
     for moment, (version, _) in zip(_moments(state, count), _versions(state, count), strict=True):
-        state.add_image(
-            repository,
-            tags=[version],
-            layers=[StoredLayer(state.random_digest(), state.random.randrange(4_000, 60_000))],
-            created_at=moment,
-            architecture="",
-            os="",
-            media_type="application/vnd.oci.image.manifest.v1+json",
+        metadata = {"apiVersion": "v2", "name": short, "version": version, "type": "application"}
+        files = {
+            "Chart.yaml": write_json(metadata),
+            "values.yaml": f"replicas: {state.random.randrange(1, 9)}\n".encode(),
+        }
+        tar = b"".join(_member(f"{short}/{name}", text) for name, text in files.items())
+        config = state.push_blob(repository, write_json(metadata))
+        chart = state.push_blob(repository, gzip.compress(tar + bytes(1_024), 0, mtime=0))
+        manifest = write_image(
+            OCI_IMAGE,
+            Descriptor(HELM_CONFIG, *config),
+            [Descriptor(_CHART, *chart)],
+            annotations={"org.opencontainers.image.created": format_time(moment)},
         )
+        state.push_manifest(repository, manifest, tags=[version])
 
 
-def _own_layer(state: State, megabytes: float) -> StoredLayer:
-    return StoredLayer(state.random_digest(), int(megabytes * _MB * state.random.uniform(0.9, 1.1)))
+def _own_layers(state: State, repository: StoredRepository) -> Callable[[float], StoredLayer]:
+    """Give a function that pushes a layer of about so many megabytes of a true one."""
+
+    def push(megabytes: float) -> StoredLayer:
+        size = int(megabytes * _KB * state.random.uniform(0.9, 1.1))
+        return state.push_blob(repository, _archive(state, size))
+
+    return push
+
+
+def _archive(state: State, size: int) -> bytes:
+    """Make a layer of about so many bytes: an archive of one file that no other layer has."""
+    content = state.random.randbytes(64) * max((size - 1_536) // 64, 1)
+    return _member("data.bin", content) + bytes(1_024)
+
+
+def _member(name: str, content: bytes) -> bytes:
+    """Write one file of an archive."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
 
 
 def _issue_tokens(state: State, production: StoredRegistry, staging: StoredRegistry) -> None:

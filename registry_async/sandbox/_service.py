@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib import resources
@@ -18,7 +17,7 @@ from registry_async.sandbox._faults import Fault, Faults
 from registry_async.sandbox._identity import Identity
 from registry_async.sandbox._projects import SandboxProject
 from registry_async.sandbox._pulls import Download
-from registry_async.sandbox._records import RequestRecord
+from registry_async.sandbox._records import Records, RequestRecord
 from registry_async.sandbox._refusals import ErrorForm, Refusal
 from registry_async.sandbox._requests import Answer, Call, Query, Settings
 from registry_async.sandbox._routes import Match, match, split_path
@@ -44,6 +43,7 @@ class Service:
         settings: The choices that the contract leaves open.
         sleep: Waits for the latency of a fault.
         keep_requests: How many records are kept.
+        save: Saves what has changed; called before a change is answered.
 
     Attributes:
         records: The last requests; to be read under the state's lock.
@@ -60,16 +60,18 @@ class Service:
         *,
         sleep: Callable[[float], Awaitable[None]],
         keep_requests: int,
+        save: Callable[[], None],
     ) -> None:
-        self.records: deque[RequestRecord] = deque(maxlen=keep_requests)
+        self.records = Records(keep_requests)
         self.origin = ""
         self._state = state
         self._projects = projects
-        self._distribution = Distribution(state, next(iter(projects.values())).actions)
+        self._distribution = Distribution(state, projects)
         self._identity = identity
         self._faults = faults
         self._settings = settings
         self._sleep = sleep
+        self._save = save
         document = resources.files("registry_async.sandbox") / "openapi.json"
         self._document: dict[str, object] = json.loads(document.read_bytes())
 
@@ -89,12 +91,12 @@ class Service:
         raw_path, _, raw_query = target.partition("?")
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        record = RequestRecord(request.method, raw_path, {}, raw_query, request.headers.copy(), b"")
+        record = RequestRecord(request.method, raw_path, {}, raw_query, request.headers.copy())
         # A layer is stored as it comes, and no copy of it is kept for assertions.
         to_registry = _is_below(raw_path, DISTRIBUTION_PATH)
         operation = None if to_registry else await self._read(request, record)
         with self._state.lock:
-            self.records.append(record)
+            self.records.add(record, known=self._is_known(record))
             fault = self._faults.take(record.method, raw_path)
         try:
             if fault is not None and fault.when == "before":
@@ -140,9 +142,14 @@ class Service:
         else:
             with self._state.lock:
                 answer = self._carry_out(record, operation)
+        self._save()
         if fault is not None and fault.status is not None:
             return as_fault(fault)
         return answer if isinstance(answer, Download) else as_response(answer)
+
+    def end(self) -> None:
+        """Forget the uploads that go on."""
+        self._distribution.uploads.cancel_all()
 
     def _find(self, record: RequestRecord) -> _Operation:
         """Tell what a request means before it is known whether it will be carried out."""
@@ -175,6 +182,9 @@ class Service:
             return operation()
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body(), refusal.headers)
+
+    def _is_known(self, record: RequestRecord) -> bool:
+        return self._identity.accepts(record.headers.get("X-Auth-Token", ""))
 
     def _opens_registries(self, record: RequestRecord) -> bool:
         return record.raw_path not in _DOCUMENTS and _is_below(record.raw_path, API_PATH)

@@ -84,9 +84,9 @@ class State:
         self._registries: dict[str, StoredRegistry] = {}
         self.tokens = Tokens(self.now)
 
-    def sibling(self, *, random_seed: int) -> "State":
+    def sibling(self, *, random_seed: int, contents: Contents | None = None) -> "State":
         """Give an empty state with the same lock, clock and times: another project's."""
-        made = State(clock=self._clock, random_seed=random_seed)
+        made = State(clock=self._clock, random_seed=random_seed, contents=contents)
         made.lock = self.lock
         made._started_at, made._start_time = self._started_at, self._start_time
         return made
@@ -269,7 +269,7 @@ class State:
         repository: StoredRepository,
         *,
         tags: Iterable[str] = (),
-        layers: Iterable[bytes] | None = None,
+        layers: Iterable[bytes | StoredLayer] | None = None,
         created_at: datetime | int | None = None,
         architecture: str = "amd64",
         os: str = "linux",
@@ -283,7 +283,8 @@ class State:
         Args:
             repository: Where to.
             tags: Its tags; none makes an untagged image.
-            layers: Its layers, uncompressed archives; one of random bytes by default.
+            layers: Its layers, uncompressed archives, or what `push_blob` gave for such; one of
+                random bytes by default.
             created_at: An aware datetime or nanoseconds since 1970; now by default.
             architecture: The processor it is for.
             os: The operating system it is for.
@@ -297,8 +298,11 @@ class State:
         """
         with self.lock:
             moment = self._moment(created_at)
-            archives = [self.random.randbytes(512)] if layers is None else list(layers)
-            stored = [self.push_blob(repository, archive) for archive in archives]
+            archives = [self.random.randbytes(512)] if layers is None else layers
+            stored = [
+                self.push_blob(repository, archive) if isinstance(archive, bytes) else archive
+                for archive in archives
+            ]
             config = {
                 "created": format_time(moment),
                 "architecture": architecture,

@@ -79,6 +79,18 @@ class Tokens:
         self._tokens[token.id] = token
         return token
 
+    def restore(self, token: StoredToken) -> None:
+        """Put back a v2 token that was saved."""
+        self._tokens[token.id] = token
+
+    def restore_v1(self, token: StoredTokenV1) -> None:
+        """Put back a v1 token that was saved."""
+        self._v1[token.secret] = token
+
+    def all_v1(self) -> list[StoredTokenV1]:
+        """Give the v1 tokens, expired ones too."""
+        return list(self._v1.values())
+
     def get(self, token_id: str) -> StoredToken:
         """Find a v2 token by its id, or refuse with 404."""
         try:

@@ -74,22 +74,20 @@ class Uploads:
     """Hold the uploads that go on.
 
     Args:
-        contents: Where their bytes go.
         clock: Gives seconds; an upload that nobody goes on with is forgotten after an hour.
     """
 
-    def __init__(self, contents: Contents, clock: Callable[[], float]) -> None:
-        self._contents = contents
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
 
-    def begin(self, name: str) -> Session:
-        """Begin an upload to a repository."""
+    def begin(self, name: str, contents: Contents) -> Session:
+        """Begin an upload to a repository, whose bytes go to the contents."""
         now = self._clock()
         for old in list(self._sessions.values()):
             if now - old.touched_at > _LIFE_SECONDS and not old.lock.locked():
                 self.cancel(old)
-        session = Session(str(uuid.uuid4()), name, self._contents.begin(), now)
+        session = Session(str(uuid.uuid4()), name, contents.begin(), now)
         self._sessions[session.id] = session
         return session
 

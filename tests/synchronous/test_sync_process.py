@@ -373,3 +373,86 @@ say([f"{type(each.message).__name__}: {each.message}" for each in caught])
     with sandbox_of() as sandbox:
         output = run(program, sandbox)
     assert output == "[\"ResourceWarning: unclosed RegistryClient: use 'with' or close()\"]\n"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "client.registries.list().count()",
+        "client.registries.list().collect()",
+        "client.scan_report()",
+        "client.tokens.list().first()",
+    ],
+)
+def test_a_fork_during_the_first_call_finds_no_import_under_way(call: str) -> None:
+    # An import that another thread has begun never ends in a forked child, and who needs the
+    # module there hangs. So the loop's thread imports nothing.
+    program = f"""
+    client = make()
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if threading.current_thread() is not threading.main_thread():
+                say(f"imports {{name}}")
+
+    sys.meta_path.insert(0, Finder())
+    {call}
+    say("called")
+    client.close()
+    """
+    with sandbox_of() as sandbox:
+        assert run(program, sandbox).splitlines() == ["called"]
+
+
+def test_a_second_ctrl_c_while_leaving_a_scan_does_not_leave_it_running() -> None:
+    # The callback holds up the loop, so that the interrupt comes before the scan's end has begun
+    # there. It goes on when the main thread waits again.
+    program = """
+    import signal
+
+    main = threading.main_thread().ident
+    held, leaving, interrupted, waits = (threading.Event() for _ in range(4))
+
+    def interrupt(number, frame):
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def look(number, frame):
+        if interrupted.is_set() and frame.f_code.co_name == "wait":
+            waits.set()
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGUSR1, look)
+
+    def hold_up(progress):
+        held.set()
+        if leaving.wait(30) and not interrupted.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+            while not waits.wait(0.01):
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+    def count():
+        try:
+            next(scan)
+        except RuntimeError as error:
+            say("ended" if "block" in str(error) else str(error))
+
+    client = make()
+    scan = client.scan(concurrency=2, page_size=1, on_progress=hold_up)
+    try:
+        with scan:
+            threading.Thread(target=count, daemon=True).start()
+            held.wait(30)
+            leaving.set()
+    except KeyboardInterrupt:
+        say("interrupted")
+    async def tasks():
+        import asyncio
+        return len([task for task in asyncio.all_tasks() if "Workers" in str(task.get_coro())])
+    say(client._lease.run(tasks))
+    client.close()
+    """
+    with sandbox_of(registries=20) as sandbox:
+        assert sorted(run(program, sandbox).splitlines()) == ["0", "ended", "interrupted"]
+        lists = [record for record in sandbox.requests if "repositories" in record.raw_path]
+        assert len(lists) <= 4
