@@ -14,10 +14,10 @@ _STYLE: Final = """
 .registry-report.registry-report { font: 14px/1.45 system-ui, sans-serif; max-width: 84em; }
 .registry-report.registry-report .scroll { overflow-x: auto; margin: .4em 0 1.4em; }
 .registry-report.registry-report table {
-  border-collapse: collapse; margin: 0; min-width: 60%; table-layout: auto;
+  border-collapse: collapse; margin: 0; min-width: 60%; table-layout: auto; font-size: 13px;
 }
 .registry-report.registry-report th, .registry-report.registry-report td {
-  padding: .25em .8em; text-align: left; vertical-align: top; white-space: nowrap;
+  padding: .25em .6em; text-align: left; vertical-align: top; white-space: nowrap;
   max-width: none; border: 0; border-bottom: 1px solid rgba(128, 128, 128, .25);
 }
 .registry-report.registry-report th { border-bottom: 2px solid rgba(128, 128, 128, .5); }
@@ -33,12 +33,12 @@ _STYLE: Final = """
 }
 .registry-report.registry-report .facts b { display: block; font-size: 1.5em; font-weight: 600; }
 .registry-report.registry-report .bar {
-  display: inline-block; width: 6em; height: .7em; margin-right: .6em;
+  display: inline-block; width: 4em; height: .7em; margin-right: .4em;
   background: rgba(128, 128, 128, .2);
 }
 .registry-report.registry-report .bar i { display: block; height: 100%; background: #4477aa; }
 .registry-report.registry-report .bar i.full { background: #cc3311; }
-.registry-report.registry-report .amount { display: inline-block; min-width: 5em; }
+.registry-report.registry-report .amount { display: inline-block; min-width: 4.5em; }
 .registry-report.registry-report .note { margin: .2em 0; }
 .registry-report.registry-report .problems {
   border-left: 4px solid #cc3311; padding: .3em 1em; margin: .6em 0 1.2em; overflow-x: auto;

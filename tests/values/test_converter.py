@@ -28,7 +28,7 @@ from registry_async._converter import (
     encode_scope,
 )
 from registry_async._resources._calls import decode_response, list_decoder_of
-from registry_async._transport import Response
+from registry_async._transport.messages import Response
 from registry_async.errors import UnexpectedResponseError
 from registry_async.models import (
     CleanupFailure,
