@@ -72,16 +72,24 @@ class Docker:
     def send(self, method: str, target: str, content: bytes | None = None, **headers: str) -> Reply:
         """Send a request, logged in."""
         key = method + target.partition("?")[0]
-        if key not in self._permits:
-            refused = self.raw(method, target, None, Content_Length="0")
-            if refused.status != 401:
-                # Refused for another reason, before it was asked who asks.
-                return refused
-            granted = self.log_in(refused.headers["WWW-Authenticate"])
-            assert granted.status == 200, granted
-            self._permits[key] = granted.body["token"]
-        headers["Authorization"] = f"Bearer {self._permits[key]}"
-        return self.raw(method, target, content, **headers)
+        if key in self._permits:
+            reply = self._send_with(self._permits[key], method, target, content, headers)
+            if reply.status != 401:
+                return reply
+        refused = self.raw(method, target, None, Content_Length="0")
+        if refused.status != 401:
+            # Refused for another reason, before it was asked who asks.
+            return refused
+        granted = self.log_in(refused.headers["WWW-Authenticate"])
+        assert granted.status == 200, granted
+        self._permits[key] = granted.body["token"]
+        return self._send_with(self._permits[key], method, target, content, headers)
+
+    def _send_with(
+        self, permit: str, method: str, target: str, content: bytes | None, headers: dict[str, str]
+    ) -> Reply:
+        shown = headers | {"Authorization": f"Bearer {permit}"}
+        return self.raw(method, target, content, **shown)
 
     def push_blob(self, name: str, content: bytes, algorithm: str = "sha256") -> str:
         digest = digest_of(content, algorithm)
