@@ -188,7 +188,13 @@ class BadRequestError(ApiError):
 
 
 class AuthenticationError(ApiError):
-    """The token or the login was refused (401)."""
+    """The token or the login was refused (401).
+
+    Attributes:
+        challenge: How the server wants to be logged in to: its ``WWW-Authenticate`` header.
+    """
+
+    challenge: str | None = None
 
 
 class PermissionDeniedError(ApiError):

@@ -541,6 +541,11 @@ def one_shot(session: aiohttp.ClientSession) -> Sender:
     ).sender()
 
 
+def nobody() -> Authorizer:
+    """Return what gives no tokens, for transports that only send whole requests."""
+    return _Nobody()
+
+
 class _Nobody(Authorizer):
     async def authorize(self, send: Send, clock: Clock) -> Authorization:
         raise ConfigurationError("nobody gives tokens here")

@@ -9,6 +9,7 @@ from registry_async._secrets import scrub
 from registry_async._transport.messages import Answer, Request
 from registry_async.errors import (
     ApiError,
+    AuthenticationError,
     ContainerRegistryError,
     UnexpectedResponseError,
     error_class,
@@ -131,9 +132,13 @@ def _api_error(
         scrub(request_id, known)[:_KEPT_MESSAGE] if request_id else None,
         text.encode("utf-8", "replace")[:_KEPT_BODY].decode("utf-8", "ignore"),
     )
-    return error_class(status)(
+    error = error_class(status)(
         *fields, retry_after=parse_retry_after(headers.get("Retry-After"), now)
     )
+    challenge = headers.get("WWW-Authenticate")
+    if isinstance(error, AuthenticationError) and challenge is not None:
+        error.challenge = scrub(challenge, known)
+    return error
 
 
 def _message(text: str, content_type: str) -> str:

@@ -2,6 +2,7 @@
 
 from registry_async.retention._evaluate import evaluate
 from registry_async.retention._in_use import InUse
+from registry_async.retention._manifests import OciManifests
 from registry_async.retention._plan_values import (
     BlockedRepository,
     PlanDiff,
@@ -26,6 +27,7 @@ __all__ = [
     "InUse",
     "Limits",
     "Manifest",
+    "OciManifests",
     "PlanDiff",
     "PlannedImage",
     "Protect",
