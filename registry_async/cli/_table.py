@@ -153,6 +153,8 @@ def _lines(
 
 
 def _folded(text: str, width: int) -> list[str]:
+    if width_of(text) <= width:
+        return [text]
     lines = [""]
     for word in text.split(_COMMA):
         if not lines[-1]:

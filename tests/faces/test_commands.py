@@ -196,6 +196,8 @@ def test_what_is_piped_has_no_escape_sequence_and_every_column(
     assert ESCAPE not in out
     assert "left out" not in out
     assert re.search(r"sha256:[0-9a-f]{64}", out)
+    # One line an image, however many tags it has.
+    assert all(line.startswith(("sha256:", "digest ")) for line in out.splitlines())
 
 
 @pytest.mark.parametrize("kind", ["table", "json", "jsonl", "csv", "html"])
