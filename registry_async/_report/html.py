@@ -69,9 +69,9 @@ def _facts(report: ReportContent) -> str:
         count_of(report.image_count, "image"),
     )
     figures = [(number, name) for number, _, name in (each.partition(" ") for each in counts)]
-    figures.append((f"{report.untagged_count - report.possible_part_count:,}", "untagged"))
+    figures.append((f"{report.untagged_count:,}", "untagged"))
     if report.possible_part_count:
-        figures.append((f"{report.possible_part_count:,}", "untagged, maybe parts"))
+        figures.append((f"{report.possible_part_count:,}", "of them maybe parts"))
     figures += [
         (size_text(report.stored_size), "stored"),
         (size_text(report.total_size), "image bytes"),

@@ -119,7 +119,8 @@ async def test_every_view_tells_possible_parts_apart() -> None:
     assert "7 of them" in str(report)
     assert "may be parts of multi-architecture images" in str(report)
     assert "maybe parts" in str(report).splitlines()[0]
-    assert "untagged, maybe parts" in report.to_html()
+    assert "<b>8</b>untagged" in report.to_html()
+    assert "<b>7</b>of them maybe parts" in report.to_html()
     sizes, _ = report.plot().axes
     legend = sizes.get_legend()
     assert legend is not None
