@@ -176,13 +176,19 @@ def write_chart(path: Path, version: str) -> bytes:
 
 
 async def test_helm_pushes_lists_and_pulls_charts(
-    sandbox: Sandbox, registry: StoredRegistry, tmp_path: Path
+    sandbox: Sandbox,
+    registry: StoredRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Helm leaves what it pulls where it is run.
+    monkeypatch.chdir(tmp_path)
     try:
         from helm_python.registry import RegistryClient
     except (ImportError, OSError) as error:
         give_up(f"helm-python-sdk is not installed: {error}")
-    chart = write_chart(tmp_path / "web-0.1.0.tgz", "0.1.0")
+    (tmp_path / "made").mkdir()
+    chart = write_chart(tmp_path / "made" / "web-0.1.0.tgz", "0.1.0")
     secret = sandbox.registry_password
     charts = f"oci://{sandbox.registry_host}/production/charts"
 
@@ -190,7 +196,7 @@ async def test_helm_pushes_lists_and_pulls_charts(
         client = RegistryClient(plain_http=True, credentials_file=str(tmp_path / "config.json"))
         try:
             client.login(sandbox.registry_host, "token", secret, plain_http=True)
-            client.push(str(tmp_path / "web-0.1.0.tgz"), charts, plain_http=True)
+            client.push(str(tmp_path / "made" / "web-0.1.0.tgz"), charts, plain_http=True)
             client.pull(f"{charts}/web", version="0.1.0", plain_http=True)
             tags: list[str] = client.tags(f"{charts}/web")
             return tags
@@ -198,6 +204,7 @@ async def test_helm_pushes_lists_and_pulls_charts(
             client.close()
 
     assert await asyncio.to_thread(use) == ["0.1.0"]
+    assert (tmp_path / "web-0.1.0.tgz").read_bytes() == chart
     async with sandbox.client() as client:
         (repository,) = await client.repositories.list(registry.id).collect()
         (image,) = await client.images.list(registry.id, "charts/web").collect()
