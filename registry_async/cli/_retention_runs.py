@@ -1,8 +1,12 @@
 """The commands about retention that read registries: make a plan, and apply one."""
 
 import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -10,12 +14,13 @@ from registry_async._safe_text import json_text, visible_lines
 from registry_async.cli._asking import agreed, asking_options
 from registry_async.cli._clients import open_client
 from registry_async.cli._ending import DONE, FAILED, PARTLY, USAGE, CommandError, say
+from registry_async.cli._framework import settings
 from registry_async.cli._output import opened, output_options, target_of, write_items
 from registry_async.cli._retention import FILE, load_in_use, load_plan, load_policy, retention
 from registry_async.cli._table import Column
 
 if TYPE_CHECKING:
-    from registry_async.retention import RetentionPlan, RetentionResult
+    from registry_async.retention import OciManifests, RetentionPlan, RetentionResult
 
 _REFUSED: Final = 4
 _UNEXPECTED: Final = 5
@@ -42,12 +47,38 @@ _IN_USE: Final = click.option(
 )
 
 
+_MANIFESTS: Final = click.option(
+    "--manifests",
+    is_flag=True,
+    help="Read manifests, with the login for the registry in Docker's configuration.",
+)
+
+
+@asynccontextmanager
+async def _manifests(wanted: bool) -> "AsyncGenerator[OciManifests | None]":
+    """Open what reads manifests from the registry that belongs to the service."""
+    if not wanted:
+        yield None
+        return
+    from registry_async.client import DEFAULT_BASE_URL
+    from registry_async.retention import OciManifests
+
+    url = settings().base_url or os.environ.get("REGISTRY_BASE_URL", "").strip()
+    # The catalog lists the management API; images are where they always are.
+    host = urlsplit(DEFAULT_BASE_URL if url in ("", "catalog") else url).netloc
+    async with OciManifests.from_docker_config(host=host) as reader:
+        yield reader
+
+
 @retention.command("plan")
 @click.argument("policy", type=FILE)
 @_IN_USE
+@_MANIFESTS
 @click.option("--detailed-exitcode", is_flag=True, help="End with 10 if the plan deletes anything.")
 @output_options()
-def plan(policy: Path, in_use: Path | None, detailed_exitcode: bool, **given: Any) -> int:
+def plan(
+    policy: Path, in_use: Path | None, manifests: bool, detailed_exitcode: bool, **given: Any
+) -> int:
     """Read every repository and decide what a policy deletes. Nothing is changed.
 
     A plan for apply is JSON: --output plan.json.
@@ -56,8 +87,8 @@ def plan(policy: Path, in_use: Path | None, detailed_exitcode: bool, **given: An
     rules, used = load_policy(policy), load_in_use(in_use)
 
     async def read() -> "RetentionPlan":
-        async with open_client() as client:
-            return await client.retention.plan(rules, in_use=used)
+        async with _manifests(manifests) as reader, open_client() as client:
+            return await client.retention.plan(rules, in_use=used, manifests=reader)
 
     made = asyncio.run(read())
     if target.format == "json":
@@ -82,6 +113,7 @@ def plan(policy: Path, in_use: Path | None, detailed_exitcode: bool, **given: An
 @click.argument("plan", type=FILE, required=False)
 @click.option("--policy", type=FILE, metavar="FILE", help="Make the plan now, and apply it.")
 @_IN_USE
+@_MANIFESTS
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -107,6 +139,7 @@ def apply(
     plan: Path | None,
     policy: Path | None,
     in_use: Path | None,
+    manifests: bool,
     journal: Path | None,
     collect_garbage: bool,
     conflict_timeout: float,
@@ -127,15 +160,16 @@ def apply(
 
     async def run() -> "RetentionResult | None":
         nonlocal made
-        async with open_client() as client:
+        async with _manifests(manifests) as reader, open_client() as client:
             if rules is not None:
-                made = await client.retention.plan(rules, in_use=used)
+                made = await client.retention.plan(rules, in_use=used, manifests=reader)
             assert made is not None
             if not agreed(_words(made), yes=yes, dry_run=dry_run):
                 return None
             return await client.retention.apply(
                 made,
                 in_use=used,
+                manifests=reader,
                 journal=journal,
                 collect_garbage=collect_garbage,
                 conflict_timeout=conflict_timeout,

@@ -238,3 +238,29 @@ def test_apply_takes_a_plan_or_a_policy(
     names = {"PLAN": str(plan), "POLICY": str(policy)}
     assert main(["retention", "apply", *(names.get(each, each) for each in arguments)]) == 2
     assert "--policy" in capsys.readouterr().err
+
+
+def test_with_manifests_parts_are_told_from_leftovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OS_", "REGISTRY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    policy = tmp_path / "retention.toml"
+    policy.write_text('version = 1\n[[rule]]\nname = "old"\ntags = ["v1*"]\nolder_than = "1d"\n')
+    with Sandbox() as running:
+        monkeypatch.setenv("REGISTRY_BASE_URL", running.base_url)
+        monkeypatch.setenv("REGISTRY_TOKEN", running.token)
+        command = ["retention", "plan", str(policy), "--format", "json"]
+        assert main([*command, "--manifests"]) == 2
+        assert "docker" in capsys.readouterr().err
+        assert main(["login", "--all-registries", "--expires-at", "1d"]) == 0
+        capsys.readouterr()
+        assert main(command) == 0
+        without = RetentionPlan.from_json(capsys.readouterr().out)
+        assert main([*command, "--manifests"]) == 0
+        with_them = RetentionPlan.from_json(capsys.readouterr().out)
+    assert "team/app" in {each.repository for each in without.blocked}
+    assert "team/app" not in {each.repository for each in with_them.blocked}
+    assert any(each.reason == "part_of_deleted" for each in with_them.deletions)
