@@ -29,6 +29,9 @@ class Secret(str):
     def __repr__(self) -> str:
         return f"'{REDACTED}'"
 
+    def __radd__(self, other: str) -> "Secret":
+        return Secret(str(other) + str(self))
+
 
 class SecretBytes(bytes):
     """Bytes that show only that they are some: the body of a login."""
@@ -37,6 +40,9 @@ class SecretBytes(bytes):
 
     def __repr__(self) -> str:
         return f"b'{REDACTED}'"
+
+    def __radd__(self, other: bytes) -> "SecretBytes":
+        return SecretBytes(bytes(other) + bytes(self))
 
 
 # What tells something about a text, or is its plain form, and what Python needs as it is.

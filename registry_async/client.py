@@ -39,13 +39,15 @@ from registry_async._scan.run import ScanTarget
 from registry_async._scan.scan import AsyncScan
 from registry_async._secrets import Secret, hide
 from registry_async._transport.authorization import Authorizer
+from registry_async._transport.failures import not_json
+from registry_async._transport.messages import Response
 from registry_async.credentials import (
     Credentials,
     StaticToken,
     authorizer_of,
     credentials_from_env,
 )
-from registry_async.errors import ConfigurationError, UnexpectedResponseError
+from registry_async.errors import ConfigurationError
 from registry_async.retention._retention import AsyncRetention
 from registry_async.retry import RetryEvent, RetryPolicy
 
@@ -328,6 +330,10 @@ class AsyncRegistryClient:
         """
         # Tokens of API v1 are part of the path.
         path = Secret(path) if isinstance(path, str) else path  # pyright: ignore[reportUnnecessaryIsInstance]
+        if isinstance(path, str) and "://" in path:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(
+                "path must be the part below the base URL, such as /v2/registries, not a whole URL"
+            )
         if not isinstance(method, str) or not method.isascii() or not method.isalpha():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError("method must be an HTTP method such as GET")
         response = await self._transport.send(
@@ -336,7 +342,7 @@ class AsyncRegistryClient:
             query=encode_query(_query(params)),
             body=None if json is None else _encode(json),
         )
-        return _parse(response.body, response.method, response.url)
+        return _parse(response)
 
     @overload
     def scan(
@@ -660,13 +666,15 @@ def _encode(document: JsonValue) -> bytes:
         raise ValueError("json must be what JSON can hold") from None
 
 
-def _parse(body: bytes, method: str, url: str) -> JsonValue:
-    if not body.strip():
+def _parse(response: Response) -> JsonValue:
+    if not response.body.strip():
         return None
     try:
-        document: JsonValue = json.loads(body)
+        document: JsonValue = json.loads(response.body)
     except (ValueError, RecursionError):
-        del body
+        failure = not_json(response)
     else:
         return document
-    raise UnexpectedResponseError("the answer is not JSON", method, url)
+    # Its local variable is the whole body.
+    del response
+    raise failure

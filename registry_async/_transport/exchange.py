@@ -166,7 +166,8 @@ class Transport:
         authorization = await self._authorize(opened)
         request = _request(method, self._base(authorization), path, query, body)
         answer = await self._exchange(opened, request, authorization, delivery or Delivery())
-        return Response(answer.status, answer.body, method, request.shown)
+        known = _known_secrets(request, authorization.token)
+        return _response(request, answer, known)
 
     def sender(self) -> "Sender":
         """Return what sends whole requests as they are, without the client's token."""
@@ -418,7 +419,7 @@ class Transport:
             answer = Answer(response.status, response.headers, whole)
             if is_html(answer):
                 known = _known_secrets(request, token)
-                return _Failure(not_json(request.method, request.shown, answer, known))
+                return _Failure(not_json(_response(request, answer, known)))
             return answer
         # The scope has swallowed the cancellation that was its own.
         raise TimeoutError
@@ -492,6 +493,12 @@ def _request(method: str, base: str, path: str, query: str, body: bytes | None) 
         del encoded
     return Request(
         method=method, url=url, shown=shown, body=body, secrets=secrets, repeated_as=method
+    )
+
+
+def _response(request: Request, answer: Answer, secrets: tuple[str, ...]) -> Response:
+    return Response(
+        answer.status, answer.body, request.method, request.shown, answer.headers, secrets
     )
 
 

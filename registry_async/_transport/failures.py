@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from registry_async._secrets import scrub
-from registry_async._transport.messages import Answer, Request
+from registry_async._transport.messages import Answer, Request, Response
 from registry_async.errors import (
     ApiError,
     AuthenticationError,
@@ -72,21 +72,22 @@ def error_of(
     return UnexpectedResponseError(problem, request.method, request.shown, status=answer.status)
 
 
-def is_html(answer: Answer) -> bool:
+def is_html(answer: Answer | Response) -> bool:
     """Say whether an answer is a page for people: a gateway's, or one of a wrong base URL."""
     return "html" in answer.headers.get("Content-Type", "").lower() and bool(answer.body.strip())
 
 
-def not_json(
-    method: str, url: str, answer: Answer, secrets: Sequence[str] = ()
-) -> UnexpectedResponseError:
+def not_json(response: Response) -> UnexpectedResponseError:
     """Return the error for an answer that should be JSON and is not: it says what came."""
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-    start = _excerpt(answer.body[:_READ_EXCERPT].decode("utf-8", "replace"), secrets)
-    came = f"{_excerpt(kind, secrets)} came: " if kind else "it begins with "
-    hint = _HTML_HINT if is_html(answer) else ""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+    start = _excerpt(response.body[:_READ_EXCERPT].decode("utf-8", "replace"), response.secrets)
+    came = f"{_excerpt(kind, response.secrets)} came: " if kind else "it begins with "
+    hint = _HTML_HINT if is_html(response) else ""
     return UnexpectedResponseError(
-        f"the answer is not JSON; {came}{start!r}{hint}", method, url, status=answer.status
+        f"the answer is not JSON; {came}{start!r}{hint}",
+        response.method,
+        response.url,
+        status=response.status,
     )
 
 
@@ -126,7 +127,7 @@ def _api_error(
     request_id = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
     fields = (
         status,
-        message or _REASONS.get(status, f"HTTP status {status}"),
+        message or _reason(status, headers, body),
         method,
         url,
         scrub(request_id, known)[:_KEPT_MESSAGE] if request_id else None,
@@ -139,6 +140,12 @@ def _api_error(
     if isinstance(error, AuthenticationError) and challenge is not None:
         error.challenge = scrub(challenge, known)
     return error
+
+
+def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    if status == 404 and is_html(Answer(status, headers, body)):
+        return "a page for people was not found: does the base URL lack its path, such as /api?"
+    return _REASONS.get(status, f"HTTP status {status}")
 
 
 def _message(text: str, content_type: str) -> str:

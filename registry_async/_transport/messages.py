@@ -57,3 +57,5 @@ class Response:
     body: bytes = field(repr=False)
     method: str
     url: str
+    headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
