@@ -93,11 +93,12 @@ class LoopSession:
     async def notice_closed(self) -> None:
         """Let the event loop see connections that were closed while it was busy or idle.
 
-        The pool does not hand these out then. It takes one turn to poll and one to act on it;
-        TLS and what a server says before it closes take more.
+        Connections of our own pool are looked at when they are taken. Others may have used those
+        of a caller's session, whose state is known to the event loop only: it takes one turn to
+        poll and one to act on it; TLS and what a server says before it closes take more.
         """
         idle = self._loop.time() - self._used_at > _IDLE
-        for _ in range(6 if idle else 2):
+        for _ in range(1 if self.closing is not None else 6 if idle else 2):
             await asyncio.sleep(0)
 
     def proxy(self, url: str) -> Secret | None:
