@@ -149,12 +149,14 @@ _MODULES: Final = (
     "_clock",
     "retry",
     "credentials",
+    "_environment",
     "_pagination",
     "_plain",
     "_report",
     "_scan",
     "_resources",
     "client",
+    "accounts",
     # Functions that both clients have are the async one's here.
     "sync",
 )
@@ -162,11 +164,13 @@ _MODULES: Final = (
 # Type checkers read the same lists. `sync` is named in full, since it repeats names of others.
 if TYPE_CHECKING:
     from registry_async._clock import *
+    from registry_async._environment import *
     from registry_async._pagination import *
     from registry_async._plain import *
     from registry_async._report import *
     from registry_async._resources import *
     from registry_async._scan import *
+    from registry_async.accounts import *
     from registry_async.client import *
     from registry_async.credentials import *
     from registry_async.errors import *
@@ -174,6 +178,7 @@ if TYPE_CHECKING:
     from registry_async.references import *
     from registry_async.retry import *
     from registry_async.sync import Images as Images
+    from registry_async.sync import OpenProjects as OpenProjects
     from registry_async.sync import Paginator as Paginator
     from registry_async.sync import Registries as Registries
     from registry_async.sync import RegistryClient as RegistryClient

@@ -46,6 +46,7 @@ SUPPORT: Final = _sync_support.__name__
 BASES: Final = {
     "AsyncRegistryClient": "BaseClient",
     "AsyncPaginator": "BasePaginator",
+    "AsyncOpenProjects": "BaseOpenProjects",
     "AsyncScan": "BaseScan",
 }
 PLAIN_BASE: Final = "Facade"
@@ -216,6 +217,12 @@ def _head(annotation: ast.expr) -> str:
     """Return the name that an annotation begins with: ``Page`` of ``Page[T]``."""
     node = annotation.value if isinstance(annotation, ast.Subscript) else annotation
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _quoted(annotation: ast.expr | None) -> str:
+    """Return what a quoted annotation says."""
+    is_text = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
+    return str(annotation.value) if is_text and isinstance(annotation, ast.Constant) else ""
 
 
 def _names(*nodes: ast.AST | None) -> set[str]:
@@ -398,6 +405,8 @@ class Writer:
             needed = PROTOCOLS[name]
             if needed is not None and not hasattr(getattr(_sync_support, base), needed):
                 module.fail(function, f"{base} lacks {needed}")
+            if name == "__aenter__" and _head(function.returns or ast.Constant(None)) != "Self":
+                return [self._entering(module, function)]
             return [self._method(module, node, function)] if (name, node.name) == MADE else []
         if name.startswith("__"):
             module.fail(function, f"{node.name} has an unknown protocol: {name}")
@@ -425,6 +434,16 @@ class Writer:
         else:
             code = self._faced(module, function, f"{target}({arguments})", "self._lease")
         made.body = self.body(module, function, code)
+        return made
+
+    def _entering(self, module: Module, function: Function) -> ast.stmt:
+        """Return the method that gives the faces of what a context manager opens."""
+        made, _ = self.signature(module, function, bound=True)
+        made.name = "__enter__"
+        opened = sorted(_names(function.returns) & set(self.faces))
+        if len(opened) != 1:
+            module.fail(function, "entering gives neither the object itself nor async ones")
+        made.body = ast.parse(f"return self._entered({self.faces[opened[0]]})").body
         return made
 
     def _plain(self, module: Module, function: Function, target: str, passed: list[str]) -> str:
@@ -476,6 +495,11 @@ class Writer:
                 module.fail(function, f"{function.name} is async and has to do with {min(wrong)}")
             run = self.use(SUPPORT, "run_alone")
             made.body = self.body(module, function, f"return {run}({', '.join([target, *passed])})")
+            return made
+        opened = _head(function.returns or ast.Constant(None)) or _quoted(function.returns)
+        if BASES.get(opened) == "BaseOpenProjects":
+            call = f"{target}({', '.join(passed)})"
+            made.body = self.body(module, function, f"return {self.faces[opened]}({call})")
             return made
         first = function.args.args[0] if function.args.args else None
         if first is None or ast.unparse(first.annotation or first) != f"Iterable[{ROOT}]":

@@ -12,13 +12,16 @@ from weakref import WeakKeyDictionary
 import anyio
 from attrs import evolve, frozen
 
+from registry_async._arguments import check_filled
 from registry_async._clock import Clock, SystemClock
-from registry_async._paths import check_text, normalize_base_url
+from registry_async._paths import normalize_base_url
 from registry_async._secrets import Secret, header_value, hide
 from registry_async._transport.authorization import Authorization, Authorizer, Send
 from registry_async._transport.messages import Answer, Request
 from registry_async.errors import (
     ApiError,
+    AuthenticationError,
+    ConfigurationError,
     ContainerRegistryError,
     UnexpectedResponseError,
 )
@@ -34,6 +37,12 @@ __all__ = [
 ]
 
 DEFAULT_AUTH_URL: Final = "https://cloud.api.selcloud.ru/identity/v3"
+
+# What Keystone names an account or a project scope by.
+Domain = dict[str, str]
+ProjectScope = Mapping[str, Mapping[str, "str | Domain"]]
+# The scope of a token that opens no project: it lists them, and is exchanged for theirs.
+UNSCOPED: Final = "unscoped"
 
 _log = getLogger("registry_async")
 
@@ -76,10 +85,14 @@ class KeystoneCredentials(Authorizer):
     """What the ways of logging in to Keystone share: one token for all, fetched once, renewed."""
 
     def __init__(
-        self, identity: Mapping[str, object], scope: Mapping[str, object] | None, auth_url: str
+        self,
+        identity: Mapping[str, object],
+        scope: ProjectScope | str | None,
+        auth_url: str,
     ) -> None:
         url = normalize_auth_url(auth_url)
         self.auth_url = url
+        self.ca_file: str | None = None
         self._identity = _Hidden(identity)
         self._scope = scope
         self._login: _Login | None = None
@@ -93,6 +106,15 @@ class KeystoneCredentials(Authorizer):
     def login_url(self) -> str:
         """Where it logs in."""
         return self.auth_url
+
+    @property
+    def serves_account(self) -> bool:
+        """Whether the credentials serve a whole account, and no project of it."""
+        return self._scope == UNSCOPED
+
+    def whole_account(self) -> Authorizer:
+        """Return what gives the tokens of a whole account."""
+        return _WholeAccount(self)
 
     def __repr__(self) -> str:
         # Tracebacks may show an object whose arguments were refused.
@@ -133,6 +155,19 @@ class KeystoneCredentials(Authorizer):
 
     async def authorize(self, send: Send, clock: Clock) -> Authorization:
         """Return a valid token and the base URL that the catalog lists, if it does.
+
+        Raises:
+            ConfigurationError: The credentials serve a whole account.
+        """
+        if self.serves_account:
+            raise ConfigurationError(
+                "these credentials serve a whole account, and no project of it: name a project, or"
+                " use list_projects() and open_projects()"
+            )
+        return await self.authorize_account(send, clock)
+
+    async def authorize_account(self, send: Send, clock: Clock) -> Authorization:
+        """Return a valid token of whatever scope, and the base URL that the catalog lists.
 
         However many tasks call this at once, one of them logs in and the others take what it
         got, its failure included.
@@ -186,7 +221,12 @@ class KeystoneCredentials(Authorizer):
         raise copy(failure)
 
     async def _ask(self, send: Send, clock: Clock) -> _Login:
-        auth: dict[str, object] = {"identity": self._identity.value}
+        return await self._log_in(self._identity.value, send, clock)
+
+    async def _log_in(self, identity: Mapping[str, object], send: Send, clock: Clock) -> _Login:
+        hidden = _Hidden(identity)
+        auth: dict[str, object] = {"identity": identity}
+        del identity
         if self._scope is not None:
             auth["scope"] = self._scope
         url = self.auth_url + "/auth/tokens"
@@ -195,7 +235,7 @@ class KeystoneCredentials(Authorizer):
             url=url,
             shown=url,
             body=json.dumps({"auth": auth}).encode(),
-            secrets=self._identity.secrets(),
+            secrets=hidden.secrets(),
             # A login changes nothing.
             repeated_as="GET",
         )
@@ -230,88 +270,230 @@ class _Hidden:
 
 
 class KeystonePassword(KeystoneCredentials):
-    """Log in as a service user, with a password, to one project.
+    """Log in as a service user, with a password, to one project or to the whole account.
+
+    Without a project the credentials serve the whole account: `list_projects` and
+    `open_projects` take them, and a client refuses them.
 
     Args:
-        username: The name of the service user.
+        username: The name of the service user, with ``account``; or give ``user_id``.
+        user_id: The id of the service user.
         password: The password.
         account: The account id, which is the name of the user's domain: a number as text.
-        project_name: The name of the project to work in; give this or ``project_id``.
+        project_name: The name of the project to work in; or give ``project_id``.
         project_id: The id of the project to work in.
+        project_account: The account of the project that ``project_name`` names; the user's by
+            default.
         auth_url: The base URL of Keystone v3.
 
     Raises:
-        ValueError: An argument is empty, or not exactly one of the project arguments is given.
+        ValueError: An argument is empty, or arguments do not fit together.
     """
 
     def __init__(
         self,
         *,
-        username: str,
+        username: str | None = None,
+        user_id: str | None = None,
         password: str,
-        account: str,
+        account: str | None = None,
         project_name: str | None = None,
         project_id: str | None = None,
+        project_account: str | None = None,
         auth_url: str = DEFAULT_AUTH_URL,
     ) -> None:
         password, auth_url = hide(password), hide(auth_url)
-        if (project_name is None) == (project_id is None):
-            raise ValueError("give exactly one of project_name and project_id")
-        domain = {"name": _text_argument(account, "account")}
+        if project_name is not None and project_id is not None:
+            raise ValueError("give project_name or project_id, not both")
+        if project_account is not None and project_name is None:
+            raise ValueError("project_account needs project_name: an id needs no account")
+        user = user_of(username, user_id, account)
+        scope: ProjectScope | None = None
         if project_id is not None:
-            project: dict[str, object] = {"id": _text_argument(project_id, "project_id")}
-        else:
-            name = _text_argument(cast("str", project_name), "project_name")
-            project = {"name": name, "domain": domain}
-        user = {
-            "name": _text_argument(username, "username"),
-            "domain": domain,
-            "password": _secret_argument(password, "password"),
-        }
-        super().__init__(
-            {"methods": ["password"], "password": {"user": user}}, {"project": project}, auth_url
-        )
+            scope = {"project": {"id": check_filled(project_id, "project_id")}}
+        elif project_name is not None:
+            owner = account if project_account is None else project_account
+            if owner is None:
+                raise ValueError("project_name needs project_account, or account")
+            domain: Domain = {"name": check_filled(owner, "project_account")}
+            name = check_filled(project_name, "project_name")
+            scope = {"project": {"name": name, "domain": domain}}
+        super().__init__(*_password_login(user, password, scope), auth_url)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        user: Mapping[str, object],
+        password: str,
+        scope: ProjectScope | None,
+        auth_url: str,
+    ) -> "KeystonePassword":
+        """Return the credentials of a user as Keystone names one, by ids as well as by names."""
+        made = cls.__new__(cls)
+        KeystoneCredentials.__init__(made, *_password_login(user, password, scope), auth_url)
+        return made
 
 
 class KeystoneApplicationCredential(KeystoneCredentials):
     """Log in with an application credential, which is bound to a project of its own.
 
     Args:
-        id: The id of the application credential.
+        id: The id of the application credential; or give ``name`` and its user.
+        name: The name of the application credential.
         secret: Its secret.
+        username: The name of the credential's user, with ``account``.
+        account: The account id of that user.
+        user_id: The id of that user, in place of the two.
         auth_url: The base URL of Keystone v3.
 
     Raises:
-        ValueError: An argument is empty.
+        ValueError: An argument is empty, or arguments do not fit together.
     """
 
-    def __init__(self, *, id: str, secret: str, auth_url: str = DEFAULT_AUTH_URL) -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        name: str | None = None,
+        secret: str,
+        username: str | None = None,
+        account: str | None = None,
+        user_id: str | None = None,
+        auth_url: str = DEFAULT_AUTH_URL,
+    ) -> None:
         secret, auth_url = hide(secret), hide(auth_url)
-        credential = {
-            "id": _text_argument(id, "id"),
-            "secret": _secret_argument(secret, "secret"),
-        }
-        # Keystone refuses a scope here: the credential has its own.
-        super().__init__(
-            {"methods": ["application_credential"], "application_credential": credential},
-            None,
-            auth_url,
-        )
+        if (id is None) == (name is None):
+            raise ValueError("give exactly one of id and name")
+        user = None
+        if id is None:
+            user = user_of(username, user_id, account)
+        elif not username is account is user_id is None:
+            raise ValueError("username, account and user_id go with name: an id needs no user")
+        super().__init__(_credential_login(id, name, user, secret), None, auth_url)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        id: str | None,  # noqa: A002
+        name: str | None,
+        user: Mapping[str, object] | None,
+        secret: str,
+        auth_url: str,
+    ) -> "KeystoneApplicationCredential":
+        """Return the credentials of a user as Keystone names one, by ids as well as by names."""
+        made = cls.__new__(cls)
+        identity = _credential_login(id, name, user, secret)
+        KeystoneCredentials.__init__(made, identity, None, auth_url)
+        return made
 
 
-def _text_argument(value: str, argument: str) -> str:
-    if not check_text(value, argument):
-        raise ValueError(f"{argument} must not be empty")
-    return value
+class KeystoneToken(KeystoneCredentials):
+    """Exchange a token that somebody else fetched for one of a project, or of no project."""
+
+    def __init__(self, token: str, scope: ProjectScope | None, auth_url: str) -> None:
+        super().__init__(_token_login(token), UNSCOPED if scope is None else scope, auth_url)
+
+
+class KeystoneProject(KeystoneCredentials):
+    """Give tokens of one project of an account, exchanged for the account's own token.
+
+    Args:
+        account: The account's credentials, which all its projects share.
+        project_id: The id of the project.
+    """
+
+    def __init__(self, account: KeystoneCredentials, project_id: str) -> None:
+        super().__init__({}, {"project": {"id": project_id}}, account.auth_url)
+        self.ca_file = account.ca_file
+        self._account = account
+
+    async def _ask(self, send: Send, clock: Clock) -> _Login:
+        account = self._account.whole_account()
+        authorization = await account.authorize(send, clock)
+        try:
+            return await self._log_in(_token_login(authorization.token), send, clock)
+        except AuthenticationError:
+            # Either the project refuses, or the account's token has died before its time.
+            account.invalidate(authorization.token)
+            renewed = await account.authorize(send, clock)
+        return await self._log_in(_token_login(renewed.token), send, clock)
+
+
+class _WholeAccount(Authorizer):
+    """Gives the tokens of an account's credentials, which open no project."""
+
+    def __init__(self, credentials: KeystoneCredentials) -> None:
+        self._credentials = credentials
+
+    @property
+    def login_url(self) -> str:
+        """Where it logs in."""
+        return self._credentials.auth_url
+
+    async def authorize(self, send: Send, clock: Clock) -> Authorization:
+        """Return a token without a project."""
+        return await self._credentials.authorize_account(send, clock)
+
+    def invalidate(self, token: str) -> None:
+        """Forget a token that Keystone has refused."""
+        self._credentials.invalidate(token)
+
+
+def user_of(username: str | None, user_id: str | None, account: str | None) -> Mapping[str, object]:
+    """Return a user as Keystone names one.
+
+    Raises:
+        ValueError: It is named in no way, or in two.
+    """
+    if (username is None) == (user_id is None):
+        raise ValueError("give exactly one of username and user_id")
+    if user_id is not None:
+        if account is not None:
+            check_filled(account, "account")
+        return {"id": check_filled(user_id, "user_id")}
+    if account is None:
+        raise ValueError("username needs account, the id of the user's account")
+    domain: Domain = {"name": check_filled(account, "account")}
+    return {"name": check_filled(cast("str", username), "username"), "domain": domain}
+
+
+def _password_login(
+    user: Mapping[str, object], password: str, scope: ProjectScope | None
+) -> tuple[Mapping[str, object], ProjectScope | str]:
+    named = {**user, "password": _secret_argument(password, "password")}
+    # Without a scope Keystone would take the user's default project.
+    return {"methods": ["password"], "password": {"user": named}}, scope or UNSCOPED
+
+
+def _credential_login(
+    id: str | None,  # noqa: A002
+    name: str | None,
+    user: Mapping[str, object] | None,
+    secret: str,
+) -> Mapping[str, object]:
+    credential: dict[str, object] = {"secret": _secret_argument(secret, "secret")}
+    if id is not None:
+        credential["id"] = check_filled(id, "id")
+    else:
+        credential["name"] = check_filled(cast("str", name), "name")
+        credential["user"] = user
+    # Keystone refuses a scope here: the credential has its own.
+    return {"methods": ["application_credential"], "application_credential": credential}
+
+
+def _token_login(token: str) -> Mapping[str, object]:
+    return {"methods": ["token"], "token": {"id": Secret(token)}}
 
 
 def normalize_auth_url(url: str, argument: str = "auth_url") -> str:
-    """Return the base URL of Keystone v3, whether or not the version was given with it.
+    """Return the base URL of Keystone v3, given with or without the parts of its path.
 
     Raises:
         ValueError: It is not an absolute http or https URL.
     """
-    url = normalize_base_url(url, argument)
+    url = normalize_base_url(url, argument).removesuffix("/auth/tokens")
     return url if url.endswith("/v3") else url + "/v3"
 
 

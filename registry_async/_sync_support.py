@@ -19,10 +19,12 @@ from registry_async.models import Image
 if TYPE_CHECKING:
     import pandas as pd
 
+    from registry_async.accounts import AsyncOpenProjects
     from registry_async.client import AsyncRegistryClient
 
 __all__ = [
     "BaseClient",
+    "BaseOpenProjects",
     "BasePaginator",
     "BaseScan",
     "Facade",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 A = TypeVar("A")
+C = TypeVar("C", bound="BaseClient")
 F = TypeVar("F")
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -154,9 +157,14 @@ class BaseClient(Facade["AsyncRegistryClient"]):
 
     def _view(self, client: "AsyncRegistryClient") -> Self:
         """Return the face of a view, on the lease of the client that it is a view of."""
-        view = type(self).__new__(type(self))
+        return self.on(client, self._lease)
+
+    @classmethod
+    def on(cls, client: "AsyncRegistryClient", lease: Lease) -> Self:
+        """Return the face of a client that somebody else closes, on a lease of theirs."""
+        view = cls.__new__(cls)
         view._async = client
-        view._lease = self._lease
+        view._lease = lease
         view._owner = False
         view._resources = {}
         return view
@@ -176,6 +184,32 @@ class BaseClient(Facade["AsyncRegistryClient"]):
         traceback: TracebackType | None,
     ) -> None:
         self._release()
+
+
+class BaseOpenProjects(Facade["AsyncOpenProjects"]):
+    """What the sync clients of an account's projects do otherwise than the async ones."""
+
+    def __init__(self, wrapped: "AsyncOpenProjects") -> None:
+        super().__init__(wrapped, Lease(self, wrapped.aclose))
+
+    def _entered(self, face: type[C]) -> tuple[C, ...]:
+        """Open the clients, and return their faces."""
+        clients = self._lease.run(self._async.__aenter__)
+        return tuple(face.on(client, self._lease) for client in clients)
+
+    def __enter__(self) -> object:
+        raise NotImplementedError
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        self._lease.close()
 
 
 def any_overload(function: Callable[..., object]) -> Callable[..., Any]:

@@ -9,8 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, Unpack, overload
 
+from attrs import evolve
+
 from registry_async._clock import Clock, SystemClock
 from registry_async._converter import encode_body
+from registry_async._environment import read_cloud, read_environment
+from registry_async._keystone import KeystoneCredentials
 from registry_async._pagination import DEFAULT_PAGE_SIZE, check_count
 from registry_async._paths import (
     QueryValue,
@@ -45,7 +49,6 @@ from registry_async.credentials import (
     Credentials,
     StaticToken,
     authorizer_of,
-    credentials_from_env,
 )
 from registry_async.errors import ConfigurationError
 from registry_async.retention._retention import AsyncRetention
@@ -133,6 +136,8 @@ class AsyncRegistryClient:
                 )
             credentials = StaticToken(token)
         authorizer = authorizer_of(credentials)
+        if ssl is None and session is None and isinstance(authorizer, KeystoneCredentials):
+            ssl = authorizer.ca_file
         self._label = None if label is None else check_text(label, "label")
         self._transport = exchange.Transport(
             base_url=_base_url(base_url, authorizer),
@@ -212,10 +217,7 @@ class AsyncRegistryClient:
     ) -> Self:
         """Make a client with the credentials of the environment.
 
-        The first whole set counts: ``REGISTRY_TOKEN``; ``OS_TOKEN``;
-        ``OS_APPLICATION_CREDENTIAL_ID`` and ``OS_APPLICATION_CREDENTIAL_SECRET``;
-        ``OS_USERNAME``, ``OS_PASSWORD``, ``OS_USER_DOMAIN_NAME`` (or ``OS_DOMAIN_NAME``) and
-        ``OS_PROJECT_ID`` or ``OS_PROJECT_NAME``. ``OS_AUTH_URL`` names another Keystone.
+        They are those of `credentials_from_env`. ``OS_CACERT`` names a file of CA certificates.
 
         Args:
             base_url: The URL of the service, or ``"catalog"``; ``REGISTRY_BASE_URL`` by default,
@@ -226,7 +228,7 @@ class AsyncRegistryClient:
             max_connections: As for the class.
             label: As for the class.
             user_agent: As for the class.
-            ssl: As for the class.
+            ssl: As for the class; ``OS_CACERT`` by default.
             trace_configs: As for the class.
             max_response_size: As for the class.
             clock: As for the class.
@@ -236,33 +238,94 @@ class AsyncRegistryClient:
             ConfigurationError: No set is whole; the message names what is missing.
             ValueError: An argument makes no sense.
         """
-        base_url = hide(base_url)
-        url, named = base_url, "base_url"
-        if url is None:
-            url, named = hide(os.environ.get("REGISTRY_BASE_URL", "").strip()), "REGISTRY_BASE_URL"
-        credentials = credentials_from_env(os.environ)
-        problem: str
-        try:
-            return cls(
-                credentials,
-                base_url=url or DEFAULT_BASE_URL,
-                session=session,
-                timeout=timeout,
-                retry=retry,
-                max_connections=max_connections,
-                label=label,
-                user_agent=user_agent,
-                ssl=ssl,
-                trace_configs=trace_configs,
-                max_response_size=max_response_size,
-                clock=clock,
-                on_retry=on_retry,
-            )
-        except ValueError as error:
-            if named == "base_url" or "base_url" not in str(error):
-                raise
-            problem = str(error).replace("base_url", named)
-        raise ConfigurationError(problem)
+        found = read_environment(os.environ)
+        if ssl is None and session is None:
+            ssl = found.ca_file
+        return cls(
+            found.credentials,
+            base_url=_environment_url(hide(base_url)),
+            session=session,
+            timeout=timeout,
+            retry=retry,
+            max_connections=max_connections,
+            label=label,
+            user_agent=user_agent,
+            ssl=ssl,
+            trace_configs=trace_configs,
+            max_response_size=max_response_size,
+            clock=clock,
+            on_retry=on_retry,
+        )
+
+    @classmethod
+    def from_cloud(
+        cls,
+        name: str,
+        *,
+        base_url: str | None = None,
+        session: "ClientSession | None" = None,
+        timeout: "float | ClientTimeout" = DEFAULT_TIMEOUT,
+        retry: RetryPolicy | None = None,
+        max_connections: int = 100,
+        label: str | None = None,
+        user_agent: str | None = None,
+        ssl: ssl.SSLContext | str | Path | None = None,
+        trace_configs: "Iterable[TraceConfig]" = (),
+        max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
+        clock: Clock | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
+    ) -> Self:
+        """Make a client with the credentials of a cloud of ``clouds.yaml`` (extra ``clouds``).
+
+        They are those of `credentials_from_cloud`; ``cacert`` of the cloud is used, too.
+
+        Args:
+            name: The name of the cloud.
+            base_url: The URL of the service, or ``"catalog"``; ``REGISTRY_BASE_URL`` by default,
+                and the provider's URL where that is unset.
+            session: As for the class.
+            timeout: As for the class.
+            retry: As for the class.
+            max_connections: As for the class.
+            label: As for the class.
+            user_agent: As for the class.
+            ssl: As for the class; the cloud's ``cacert`` by default.
+            trace_configs: As for the class.
+            max_response_size: As for the class.
+            clock: As for the class.
+            on_retry: As for the class.
+
+        Raises:
+            ConfigurationError: There is no such file or cloud, or a setting is missing or cannot be
+                used; the message names file, cloud and key.
+            ValueError: An argument makes no sense.
+        """
+        found = read_cloud(name, os.environ)
+        if ssl is None and session is None:
+            ssl = found.ca_file
+        return cls(
+            found.credentials,
+            base_url=_environment_url(hide(base_url)),
+            session=session,
+            timeout=timeout,
+            retry=retry,
+            max_connections=max_connections,
+            label=label,
+            user_agent=user_agent,
+            ssl=ssl,
+            trace_configs=trace_configs,
+            max_response_size=max_response_size,
+            clock=clock,
+            on_retry=on_retry,
+        )
+
+    def _for_project(self, credentials: Credentials, label: str) -> Self:
+        """Return a view with other credentials, on the same connections."""
+        view = self.with_options()
+        view._label = label
+        view._transport = evolve(view._transport, authorizer=authorizer_of(credentials))
+        view._add_resources()
+        return view
 
     def __repr__(self) -> str:
         # Tracebacks may show a client whose arguments were refused.
@@ -586,6 +649,25 @@ def scan(
     )
     targets = [client._scan_target() for client in every]  # pyright: ignore[reportPrivateUsage]
     return AsyncScan(targets, options)
+
+
+def _environment_url(base_url: str | None) -> str:
+    """Return the base URL that is given, or that the environment names, or the provider's.
+
+    Raises:
+        ConfigurationError: What the environment names is no URL of a service.
+    """
+    if base_url is not None:
+        return base_url
+    named = hide(os.environ.get("REGISTRY_BASE_URL", "").strip())
+    if not named or named == _CATALOG:
+        return named or DEFAULT_BASE_URL
+    problem: str
+    try:
+        return normalize_base_url(named, "REGISTRY_BASE_URL")
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigurationError(problem)
 
 
 def _base_url(base_url: str, authorizer: Authorizer) -> str | None:

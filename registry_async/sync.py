@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, Unpack, overload
 
-from registry_async import client
+from registry_async import accounts, client
 from registry_async._arguments import (
     AccessMode,
     ApiVersion,
@@ -36,14 +36,17 @@ from registry_async._scan.results import ScanError, ScannedImage, ScannedReposit
 from registry_async._secrets import hide
 from registry_async._sync_support import (
     BaseClient,
+    BaseOpenProjects,
     BasePaginator,
     BaseScan,
     Facade,
     SyncIterator,
     any_overload,
     leases,
+    run_alone,
     unwrap,
 )
+from registry_async.accounts import ClientOptions, Project
 from registry_async.client import (
     DEFAULT_BASE_URL,
     DEFAULT_MAX_RESPONSE_SIZE,
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 __all__ = [
     "Images",
+    "OpenProjects",
     "Paginator",
     "Registries",
     "RegistryClient",
@@ -92,6 +96,8 @@ __all__ = [
     "Scan",
     "Tokens",
     "TokensV1",
+    "list_projects",
+    "open_projects",
     "scan",
 ]
 T = TypeVar("T")
@@ -1203,10 +1209,7 @@ class RegistryClient(BaseClient):
     ) -> Self:
         """Make a client with the credentials of the environment.
 
-        The first whole set counts: ``REGISTRY_TOKEN``; ``OS_TOKEN``;
-        ``OS_APPLICATION_CREDENTIAL_ID`` and ``OS_APPLICATION_CREDENTIAL_SECRET``;
-        ``OS_USERNAME``, ``OS_PASSWORD``, ``OS_USER_DOMAIN_NAME`` (or ``OS_DOMAIN_NAME``) and
-        ``OS_PROJECT_ID`` or ``OS_PROJECT_NAME``. ``OS_AUTH_URL`` names another Keystone.
+        They are those of `credentials_from_env`. ``OS_CACERT`` names a file of CA certificates.
 
         Args:
             base_url: The URL of the service, or ``"catalog"``; ``REGISTRY_BASE_URL`` by default,
@@ -1217,7 +1220,7 @@ class RegistryClient(BaseClient):
             max_connections: As for the class.
             label: As for the class.
             user_agent: As for the class.
-            ssl: As for the class.
+            ssl: As for the class; ``OS_CACERT`` by default.
             trace_configs: As for the class.
             max_response_size: As for the class.
             clock: As for the class.
@@ -1227,9 +1230,68 @@ class RegistryClient(BaseClient):
             ConfigurationError: No set is whole; the message names what is missing.
             ValueError: An argument makes no sense.
         """
-        base_url = hide(base_url)
         return cls._make(
             AsyncRegistryClient.from_env,
+            base_url=base_url,
+            session=session,
+            timeout=timeout,
+            retry=retry,
+            max_connections=max_connections,
+            label=label,
+            user_agent=user_agent,
+            ssl=ssl,
+            trace_configs=trace_configs,
+            max_response_size=max_response_size,
+            clock=clock,
+            on_retry=on_retry,
+        )
+
+    @classmethod
+    def from_cloud(
+        cls,
+        name: str,
+        *,
+        base_url: str | None = None,
+        session: "ClientSession | None" = None,
+        timeout: "float | ClientTimeout" = DEFAULT_TIMEOUT,
+        retry: RetryPolicy | None = None,
+        max_connections: int = 100,
+        label: str | None = None,
+        user_agent: str | None = None,
+        ssl: ssl.SSLContext | str | Path | None = None,
+        trace_configs: "Iterable[TraceConfig]" = (),
+        max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
+        clock: Clock | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
+    ) -> Self:
+        """Make a client with the credentials of a cloud of ``clouds.yaml`` (extra ``clouds``).
+
+        They are those of `credentials_from_cloud`; ``cacert`` of the cloud is used, too.
+
+        Args:
+            name: The name of the cloud.
+            base_url: The URL of the service, or ``"catalog"``; ``REGISTRY_BASE_URL`` by default,
+                and the provider's URL where that is unset.
+            session: As for the class.
+            timeout: As for the class.
+            retry: As for the class.
+            max_connections: As for the class.
+            label: As for the class.
+            user_agent: As for the class.
+            ssl: As for the class; the cloud's ``cacert`` by default.
+            trace_configs: As for the class.
+            max_response_size: As for the class.
+            clock: As for the class.
+            on_retry: As for the class.
+
+        Raises:
+            ConfigurationError: There is no such file or cloud, or a setting is missing or cannot be
+                used; the message names file, cloud and key.
+            ValueError: An argument makes no sense.
+        """
+        return cls._make(
+            AsyncRegistryClient.from_cloud,
+            name,
             base_url=base_url,
             session=session,
             timeout=timeout,
@@ -1421,6 +1483,69 @@ class RegistryClient(BaseClient):
         It may be called twice. Requests that run are ended with `ClientClosedError`.
         """
         self._release()
+
+
+class OpenProjects(BaseOpenProjects):
+    """The clients of an account's projects, for use with ``with``."""
+
+    def __enter__(self) -> tuple[RegistryClient, ...]:
+        return self._entered(RegistryClient)
+
+    def close(self) -> None:
+        """Close the clients; it may be called twice."""
+        self._release()
+
+
+def list_projects(
+    credentials: Credentials, **options: Unpack[ClientOptions]
+) -> tuple[Project, ...]:
+    """List the projects that a user has a role in, disabled ones included.
+
+    They may belong to several accounts.
+
+    Args:
+        credentials: Those of a whole account: `KeystonePassword` without a project, or
+            ``credentials_from_env(project=False)``.
+        **options: Options of `RegistryClient`.
+
+    Raises:
+        ConfigurationError: The credentials serve no whole account.
+        AuthenticationError: Keystone refused the login.
+        ContainerRegistryError: The request failed otherwise.
+    """
+    credentials = hide(credentials)
+    return run_alone(accounts.list_projects, credentials, **options)
+
+
+def open_projects(
+    credentials: Credentials,
+    projects: str | Iterable[str] | None = None,
+    **options: Unpack[ClientOptions],
+) -> "OpenProjects":
+    """Give one client for each project of an account, on shared connections.
+
+    Each client is labelled with its project's name, or with ``name (id)`` where two projects have
+    one name, so that ``scan(clients)`` tells them apart. There is one login for the account, and
+    one token a project, which is fetched when its client first needs it: a project that refuses
+    is a failure in the scan, and no end of it.
+
+    Args:
+        credentials: Those of a whole account: `KeystonePassword` without a project, or
+            ``credentials_from_env(project=False)``.
+        projects: Which projects: ids, or names with wildcards (``team-*``). All that are enabled
+            by default.
+        **options: Options of `RegistryClient`.
+
+    Returns:
+        A context manager. Entering it gives the clients; leaving it closes them.
+
+    Raises:
+        ValueError: An argument makes no sense.
+        ConfigurationError: The credentials serve no whole account. Also when it is entered: a
+            pattern fits no project, or only disabled ones.
+    """
+    credentials = hide(credentials)
+    return OpenProjects(accounts.open_projects(credentials, projects, **options))
 
 
 @overload

@@ -82,6 +82,13 @@ class Keystone:
         password: The service user's password.
         credential_id: The id of the user's application credential.
         credential_secret: The secret of the user's application credential.
+        credential_name: The name of the user's application credential.
+        user_id: The service user's id.
+        account_id: The id of the domain.
+        other_account: The name of another domain, with a project that the user has a role in.
+        other_account_id: The id of that domain.
+        projects: The ids of all projects of the user by name: `my-project`, `second`, `retired`,
+            which is disabled, and `foreign`, which is of the other account.
     """
 
     auth_url: str
@@ -95,6 +102,12 @@ class Keystone:
     credential_id: str
     credential_secret: str = field(repr=False)
     endpoint_ids: Mapping[str, str] = field(repr=False)
+    credential_name: str
+    user_id: str
+    account_id: str
+    other_account: str
+    other_account_id: str
+    projects: Mapping[str, str]
 
     def is_alive(self, token: str) -> bool:
         """Ask Keystone whether a token is valid."""
@@ -110,7 +123,7 @@ class Keystone:
         Args:
             base_url: The base URL; None takes the service out of the catalog.
         """
-        admin = _log_in(self.auth_url, _password_login("admin", "Default", _ADMIN_PASSWORD))
+        admin = log_in(self.auth_url, password_login("admin", "Default", _ADMIN_PASSWORD))
         for service_type, version in _SERVICE_TYPES.items():
             change: dict[str, object] = {"enabled": base_url is not None}
             if base_url is not None:
@@ -234,7 +247,7 @@ def _serving(venv: Path, configuration: Path) -> Iterator[str]:
 def _seed(auth_url: str, short_auth_url: str, short_life: int) -> Keystone:
     """Put an account, a project, a service user and the service's catalog entries into it."""
     account, project_name, username, password = "123456", "my-project", "service-user", "p@ss wörd"
-    admin = _log_in(auth_url, _password_login("admin", "Default", _ADMIN_PASSWORD))
+    admin = log_in(auth_url, password_login("admin", "Default", _ADMIN_PASSWORD))
 
     def create(path: str, kind: str, **values: object) -> str:
         made = _call("POST", f"{auth_url}/{path}", {kind: values}, token=admin)
@@ -244,8 +257,22 @@ def _seed(auth_url: str, short_auth_url: str, short_life: int) -> Keystone:
     project_id = create("projects", "project", name=project_name, domain_id=domain_id)
     user_id = create("users", "user", name=username, domain_id=domain_id, password=password)
     roles = _call("GET", f"{auth_url}/roles?name=member", token=admin)["roles"]
-    path = f"projects/{project_id}/users/{user_id}/roles/{roles[0]['id']}"
-    _call("PUT", f"{auth_url}/{path}", token=admin)
+    other_account = "654321"
+    other_account_id = create("domains", "domain", name=other_account)
+    projects = {
+        project_name: project_id,
+        "second": create("projects", "project", name="second", domain_id=domain_id),
+        "retired": create("projects", "project", name="retired", domain_id=domain_id),
+        "foreign": create("projects", "project", name="foreign", domain_id=other_account_id),
+    }
+    for each in projects.values():
+        path = f"projects/{each}/users/{user_id}/roles/{roles[0]['id']}"
+        _call("PUT", f"{auth_url}/{path}", token=admin)
+    for path, change in (
+        (f"projects/{projects['retired']}", {"project": {"enabled": False}}),
+        (f"users/{user_id}", {"user": {"default_project_id": project_id}}),
+    ):
+        _call("PATCH", f"{auth_url}/{path}", change, token=admin)
     endpoint_ids = {
         service_type: create(
             "endpoints",
@@ -258,7 +285,7 @@ def _seed(auth_url: str, short_auth_url: str, short_life: int) -> Keystone:
         for service_type, version in _SERVICE_TYPES.items()
     }
     # Only its own user can make an application credential, with a token of the project.
-    own = _log_in(auth_url, _password_login(username, account, password, project_name))
+    own = log_in(auth_url, password_login(username, account, password, project_name))
     credential = _call(
         "POST",
         f"{auth_url}/users/{user_id}/application_credentials",
@@ -277,7 +304,19 @@ def _seed(auth_url: str, short_auth_url: str, short_life: int) -> Keystone:
         credential_id=credential["id"],
         credential_secret=credential["secret"],
         endpoint_ids=endpoint_ids,
+        credential_name="ci",
+        user_id=user_id,
+        account_id=domain_id,
+        other_account=other_account,
+        other_account_id=other_account_id,
+        projects=projects,
     )
+
+
+def project_of(auth_url: str, token: str) -> str | None:
+    """Ask Keystone which project a token is of; None for a token of no project."""
+    described = _call("GET", f"{auth_url}/auth/tokens", token=token, subject=token)["token"]
+    return described["project"]["id"] if "project" in described else None
 
 
 def check_token(auth_url: str, token: str) -> bool:
@@ -292,7 +331,7 @@ def check_token(auth_url: str, token: str) -> bool:
     return True
 
 
-def _password_login(
+def password_login(
     username: str, domain: str, password: str, project: str | None = None
 ) -> dict[str, Any]:
     user = {"name": username, "domain": {"name": domain}, "password": password}
@@ -305,7 +344,7 @@ def _password_login(
     }
 
 
-def _log_in(auth_url: str, body: dict[str, Any]) -> str:
+def log_in(auth_url: str, body: dict[str, Any]) -> str:
     with _open("POST", f"{auth_url}/auth/tokens", body, {}) as response:
         return str(response.headers["X-Subject-Token"])
 

@@ -724,7 +724,7 @@ async def test_the_first_whole_set_of_the_environment_counts(
             {"OS_USER_DOMAIN_NAME": "", "OS_DOMAIN_NAME": "9"},
             {"name": "p", "domain": {"name": "9"}},
         ),
-        ({"OS_DOMAIN_NAME": "9"}, {"name": "p", "domain": {"name": "123"}}),
+        ({"OS_DOMAIN_NAME": "9"}, {"name": "p", "domain": {"name": "9"}}),
     ],
 )
 async def test_the_project_of_the_environment(
@@ -796,7 +796,6 @@ def test_an_environment_that_is_incomplete_is_told_what_it_lacks(
         ({"account": ""}, "account"),
         ({"account": 123}, "account"),
         ({"project_name": ""}, "project_name"),
-        ({"project_name": None}, "project"),
         ({"project_id": "also"}, "project"),
         ({"auth_url": "nowhere"}, "auth_url"),
         ({"username": "a\nb"}, "username"),
