@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -44,6 +44,10 @@ _SELECTORS: Final = frozenset({"OS_CLOUD", "OS_CLOUD_NAME"})
 _ENVIRONMENT_CLOUD: Final = "envvars"
 # The provider's Terraform documentation names the project so.
 _TERRAFORM_PROJECT: Final = "INFRA_PROJECT_ID"
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @frozen
@@ -100,6 +104,8 @@ def credentials_from_cloud(name: str, *, project: bool = True) -> Credentials:
 
 def read_environment(environ: Mapping[str, str], *, project: bool = True) -> Configuration:
     """Return what the variables name: a token, a cloud of a file, or a login."""
+    # Tracebacks show local variables, and this one holds every secret of the environment.
+    environ = _Quiet(environ)
     cloud = environ.get("OS_CLOUD", "").strip()
     own = environ.get("OS_CLOUD_NAME", "").strip() or _ENVIRONMENT_CLOUD
     token = Secret(environ.get("REGISTRY_TOKEN", "").strip())
@@ -107,19 +113,14 @@ def read_environment(environ: Mapping[str, str], *, project: bool = True) -> Con
         return Configuration(_static(token, "REGISTRY_TOKEN"), environ.get("OS_CACERT") or None)
     if cloud and cloud != own:
         return read_cloud(cloud, environ, project=project)
-    settings = _Settings.of_variables(environ)
-    # Its repr is the whole environment.
-    del environ
-    return settings.configuration(project=project)
+    return _Settings.of_variables(environ).configuration(project=project)
 
 
 def read_cloud(name: str, environ: Mapping[str, str], *, project: bool = True) -> Configuration:
     """Return what a cloud of ``clouds.yaml`` holds."""
     if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError("the name of a cloud must be a string that is not empty")
-    settings = _Settings.of_cloud(name, environ)
-    del environ
-    return settings.configuration(project=project)
+    return _Settings.of_cloud(name, _Quiet(environ)).configuration(project=project)
 
 
 def _static(token: Secret, source: str) -> StaticToken:
@@ -129,6 +130,13 @@ def _static(token: Secret, source: str) -> StaticToken:
     except ValueError as error:
         problem = str(error)
     raise ConfigurationError(f"the environment's credentials cannot be used: {problem}")
+
+
+class _Quiet(dict[K, V]):
+    """A mapping that does not show what is in it."""
+
+    def __repr__(self) -> str:
+        return "{***}"
 
 
 @frozen(repr=False)
@@ -149,11 +157,11 @@ class _Settings:
 
     @classmethod
     def of_variables(cls, environ: Mapping[str, str]) -> "_Settings":
-        given = {
-            name.removeprefix("OS_").lower(): value
+        given = _Quiet(
+            (name.removeprefix("OS_").lower(), value)
             for name, value in environ.items()
             if name.startswith("OS_") and name not in _SELECTORS and value.strip()
-        }
+        )
         named = {key: f"OS_{key.upper()}" for key in given}
         values, sources = _ranked(given, named)
         project = environ.get(_TERRAFORM_PROJECT, "").strip()
@@ -175,14 +183,14 @@ class _Settings:
         auth = cloud.get("auth", {})
         if not isinstance(auth, dict):
             raise ConfigurationError(f"{where}: auth must be a mapping")
-        given: dict[str, str] = {}
+        given = _Quiet[str, str]()
         named: dict[str, str] = {}
         # What stands beside `auth` wins over what stands in it.
         for prefix, section in (("auth.", cast("dict[object, object]", auth)), ("", cloud)):
             for raw, value in section.items():
                 key = str(raw).replace("-", "_")
                 if isinstance(value, str | int | float) and not isinstance(value, bool):
-                    text = str(value)
+                    text = Secret(value)
                     if text.strip():
                         given[key] = text
                         named[key] = f"{where}: {prefix}{raw}"
@@ -447,7 +455,7 @@ def _clouds(path: Path, document: object) -> Mapping[object, object]:
 def _merge(
     below: Mapping[object, object], above: Mapping[object, object]
 ) -> Mapping[object, object]:
-    merged = dict(below)
+    merged = _Quiet(below)
     for key, value in above.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
@@ -509,9 +517,18 @@ def _parse(path: Path, text: Secret) -> Mapping[object, object]:
         problem = f"{path} is not JSON" + (f": line {line}" if line else "")
     else:
         if isinstance(document, dict):
-            return cast("Mapping[object, object]", document)
+            return cast("Mapping[object, object]", _quiet(cast("object", document)))
+        del document
         problem = f"{path} must be a mapping with clouds in it"
     raise ConfigurationError(problem)
+
+
+def _quiet(value: object) -> object:
+    """Return what a file holds in a form that shows none of it."""
+    if isinstance(value, dict):
+        members = cast("dict[object, object]", value).items()
+        return _Quiet((key, _quiet(member)) for key, member in members)
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _parse_yaml(path: Path, text: Secret) -> object:

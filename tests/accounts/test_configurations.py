@@ -49,12 +49,14 @@ class Case:
         files: Files by their path below the home directory; `cwd/` is the working directory.
         differs: Why ours is another project, or theirs is none; empty where both agree.
         ours: The name of the project of our token.
+        asks_theirs: Whether to ask theirs, which takes minutes where it finds no Keystone.
     """
 
     variables: Callable[[Keystone, str], Mapping[str, str]]
     ours: str | None = "my-project"
     files: Callable[[Keystone, str], Mapping[str, str]] = field(default=lambda k, t: {})
     differs: str = ""
+    asks_theirs: bool = True
 
 
 def login(k: Keystone) -> dict[str, str]:
@@ -95,6 +97,7 @@ clouds:
 """
 
 
+OTHER: Final = "  other:\n    auth: {auth_url: 'http://127.0.0.1:1'}\n"
 MINE: Final = {"OS_CLOUD": "mine"}
 CASES: Final[dict[str, Case]] = {
     "names": Case(lambda k, t: by_name(k)),
@@ -175,7 +178,8 @@ CASES: Final[dict[str, Case]] = {
         lambda k, t: {**by_name(k, "second"), "OS_TENANT_NAME": "my-project"}, "second"
     ),
     "password beside a stale token": Case(
-        lambda k, t: {**by_name(k), "OS_AUTH_TYPE": "password", "OS_TOKEN": "stale"}
+        lambda k, t: {**by_name(k), "OS_AUTH_TYPE": "password", "OS_TOKEN": "stale"},
+        differs="the type says what is meant; theirs hands the token to the password's login",
     ),
     "v3password": Case(lambda k, t: {**by_name(k), "OS_AUTH_TYPE": "v3password"}),
     "v3token is exchanged": Case(
@@ -263,7 +267,8 @@ clouds:
     # -- on purpose
     "URL of the login itself": Case(
         lambda k, t: {**by_name(k), "OS_AUTH_URL": f"{k.auth_url}/auth/tokens"},
-        differs="",
+        differs="the provider's documentation gives this URL; theirs looks for versions below it",
+        asks_theirs=False,
     ),
     "Terraform's project": Case(
         lambda k, t: {**user(k), "INFRA_PROJECT_ID": k.projects["second"]},
@@ -291,7 +296,7 @@ clouds:
     "one cloud that nobody named": Case(
         lambda k, t: {},
         None,
-        files=lambda k, t: {"cwd/clouds.yaml": cloud(k).replace("  other:\n", "")},
+        files=lambda k, t: {"cwd/clouds.yaml": cloud(k).replace(OTHER, "")},
         differs="a stray file sends no password anywhere; theirs takes the only cloud",
     ),
 }
@@ -350,6 +355,8 @@ async def test_both_get_a_token_of_one_project(
             await project_of_ours(keystone)
     else:
         assert await project_of_ours(keystone) == keystone.projects[case.ours]
+    if not case.asks_theirs:
+        return
     theirs: str | None = None
     problem = ""
     try:

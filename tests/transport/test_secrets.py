@@ -476,8 +476,8 @@ REFUSED: Final[dict[str, Callable[[], object]]] = {
     "token as credentials": lambda: AsyncRegistryClient(TOKEN),  # type: ignore[arg-type]
     "token with credentials": lambda: AsyncRegistryClient(StaticToken(TOKEN), token=TOKEN),
     "client's other argument": lambda: AsyncRegistryClient(token=TOKEN, timeout=-1),
-    "password without a project": lambda: KeystonePassword(
-        username="robot", password=PASSWORD, account="1"
+    "password with two projects": lambda: KeystonePassword(
+        username="robot", password=PASSWORD, account="1", project_id="p", project_name="q"
     ),
     "password that is bytes": lambda: KeystonePassword(
         username="robot",
