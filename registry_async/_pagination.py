@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
 from attrs import frozen
 
-from registry_async._arguments import check_count as check_count
+from registry_async._arguments import check_count
 from registry_async._display import ResultList, progress_bar
 from registry_async._plain import PlainData
 from registry_async._tasks import Workers, iteration_safe

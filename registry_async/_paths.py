@@ -6,8 +6,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from attrs import frozen
 
-from registry_async._arguments import QueryValue as QueryValue
-from registry_async._arguments import check_text as check_text
+from registry_async._arguments import QueryValue, check_text
 from registry_async._secrets import Secret
 
 

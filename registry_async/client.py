@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Final, Literal, Self, Unpack, overload
 
 from attrs import evolve
 
+from registry_async._arguments import (
+    QueryValue,
+    check_agent,
+    check_count,
+    check_method,
+    check_params,
+    check_retry,
+    check_text,
+)
 from registry_async._clock import Clock, SystemClock
 from registry_async._converter import encode_body
 from registry_async._environment import read_cloud, read_environment
 from registry_async._keystone import KeystoneCredentials
-from registry_async._pagination import DEFAULT_PAGE_SIZE, check_count
+from registry_async._pagination import DEFAULT_PAGE_SIZE
 from registry_async._paths import (
-    QueryValue,
-    check_text,
     encode_query,
     is_loopback,
     normalize_base_url,
@@ -149,9 +156,9 @@ class AsyncRegistryClient:
                 trace_configs,
             ),
             timeout=exchange.check_timeout(timeout),
-            retry=RetryPolicy() if retry is None else _retry(retry),
+            retry=RetryPolicy() if retry is None else check_retry(retry),
             clock=SystemClock() if clock is None else clock,
-            agent=exchange.user_agent(None if user_agent is None else _agent(user_agent)),
+            agent=exchange.user_agent(None if user_agent is None else check_agent(user_agent)),
             max_response_size=check_count(max_response_size, "max_response_size", minimum=1),
             on_retry=_hook(on_retry),
         )
@@ -359,7 +366,7 @@ class AsyncRegistryClient:
         # The owner closes the connections when it is collected, so a view keeps it.
         view._viewed = self
         view._transport = self._transport.with_options(
-            timeout, None if retry is None else _retry(retry)
+            timeout, None if retry is None else check_retry(retry)
         )
         view._add_resources()
         return view
@@ -397,12 +404,10 @@ class AsyncRegistryClient:
             raise ValueError(
                 "path must be the part below the base URL, such as /v2/registries, not a whole URL"
             )
-        if not isinstance(method, str) or not method.isascii() or not method.isalpha():  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError("method must be an HTTP method such as GET")
         response = await self._transport.send(
-            method.upper(),
+            check_method(method),
             Secret(relative_path(path)),
-            query=encode_query(_query(params)),
+            query=encode_query(check_params(params)),
             body=None if json is None else _encode(json),
         )
         return _parse(response)
@@ -691,24 +696,12 @@ def _warn_of_clear_text(url: str, what: str) -> None:
         )
 
 
-def _retry(retry: RetryPolicy) -> RetryPolicy:
-    if not isinstance(retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError("retry must be a RetryPolicy")
-    return retry
-
-
 def _hook(
     on_retry: Callable[[RetryEvent], object] | None,
 ) -> Callable[[RetryEvent], object] | None:
     if on_retry is not None and not callable(on_retry):
         raise ValueError("on_retry must be a function that takes a RetryEvent")
     return on_retry
-
-
-def _agent(user_agent: str) -> str:
-    if not check_text(user_agent, "user_agent").isascii():
-        raise ValueError("user_agent must be ASCII text")
-    return user_agent
 
 
 def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
@@ -725,18 +718,6 @@ def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
     except OSError as error:
         raise ValueError(f"{problem}; {setting}: {error.strerror}") from error
     return context
-
-
-def _query(params: Mapping[str, QueryValue] | None) -> Mapping[str, QueryValue]:
-    if params is not None and not isinstance(params, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError("params must be a mapping of names to values")
-    for name, value in (params or {}).items():
-        check_text(name, "params")
-        if isinstance(value, str):
-            check_text(value, f"params[{name!r}]")
-        elif value is not None and not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(f"params[{name!r}] must be text, an integer, a bool or None")
-    return params or {}
 
 
 def _encode(document: JsonValue) -> bytes:

@@ -13,6 +13,7 @@ from registry_async._arguments import (
     AccessMode,
     ApiVersion,
     NameSort,
+    QueryValue,
     RegistrySort,
     RepositorySort,
     SortDirection,
@@ -22,7 +23,6 @@ from registry_async._arguments import (
 from registry_async._clock import Clock
 from registry_async._display import ResultList
 from registry_async._pagination import DEFAULT_PAGE_SIZE, Page
-from registry_async._paths import QueryValue
 from registry_async._report import ScanReport
 from registry_async._resources._base import NOT_GIVEN, NotGiven
 from registry_async._resources._waiting import POLL_INTERVAL, WAIT_TIMEOUT

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, TypedDict
 
 from attrs import frozen
 
-from registry_async._pagination import DEFAULT_PAGE_SIZE, check_count
+from registry_async._arguments import check_count
+from registry_async._pagination import DEFAULT_PAGE_SIZE
 from registry_async._scan.results import ScanProgress
 
 __all__ = ["DEFAULT_CONCURRENCY", "Patterns", "ScanOptions", "ScanSettings"]

@@ -7,10 +7,9 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from registry_async._arguments import check_flag, check_seconds
+from registry_async._arguments import check_count, check_flag, check_seconds
 from registry_async._clock import Clock
 from registry_async._display import progress_bar
-from registry_async._pagination import check_count
 from registry_async.errors import NotFoundError
 from registry_async.models import Registry, Repository
 from registry_async.retention._apply import check_plan, run
