@@ -49,6 +49,7 @@ app: Final = LazyGroup(
         "repositories": ("_repositories", "repositories", "List and delete repositories."),
         "images": ("_images", "images", "List and delete images."),
         "tokens": ("_tokens", "tokens", "Make and end the tokens that Docker logs in with."),
+        "projects": ("_projects", "projects", "List the projects of an account."),
         "login": ("_login", "login", "Log Docker in, or write a pull secret for Kubernetes."),
         "scan": ("_scan", "scan", "Read every image of every registry into totals."),
         "report": ("_report", "report", "Show and compare what scans have written."),

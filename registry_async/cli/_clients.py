@@ -1,10 +1,11 @@
 """Clients as the global options want them, and registries by name or id."""
 
 import logging
+import os
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from registry_async._safe_text import visible
 from registry_async.cli._ending import USAGE, CommandError, checking
@@ -12,10 +13,12 @@ from registry_async.cli._framework import Settings, settings
 from registry_async.errors import RegistryNotFoundError
 
 if TYPE_CHECKING:
+    from registry_async.accounts import ClientOptions
     from registry_async.client import AsyncRegistryClient
+    from registry_async.credentials import Credentials
     from registry_async.models import Registry
 
-__all__ = ["find_registry", "open_client", "open_clients"]
+__all__ = ["account_credentials", "account_options", "find_registry", "open_client", "open_clients"]
 
 
 @asynccontextmanager
@@ -36,11 +39,46 @@ async def open_clients() -> "AsyncGenerator[tuple[AsyncRegistryClient, ...]]":
     from registry_async.client import AsyncRegistryClient
 
     chosen = settings()
-    with checking():
-        client = AsyncRegistryClient.from_env(**_options(chosen))
     with _log(chosen.verbose):
+        if chosen.project or chosen.all_projects:
+            if chosen.project and chosen.all_projects:
+                raise CommandError("give --project or --all-projects, not both", USAGE)
+            from registry_async.accounts import open_projects
+
+            with checking():
+                opening = open_projects(
+                    account_credentials(), chosen.project or None, **account_options()
+                )
+            async with opening as clients:
+                yield clients
+            return
+        with checking():
+            if chosen.cloud is None:
+                client = AsyncRegistryClient.from_env(**_options(chosen))
+            else:
+                client = AsyncRegistryClient.from_cloud(chosen.cloud, **_options(chosen))
         async with client:
             yield (client,)
+
+
+def account_credentials() -> "Credentials":
+    """Return the credentials of the whole account, for all its projects."""
+    from registry_async import credentials_from_cloud, credentials_from_env
+
+    cloud = settings().cloud
+    if cloud is not None:
+        return credentials_from_cloud(cloud, project=False)
+    return credentials_from_env(project=False)
+
+
+def account_options() -> "ClientOptions":
+    """Return the options of the clients of an account, of which the environment has some."""
+    options = _options(settings())
+    if url := os.environ.get("REGISTRY_BASE_URL", "").strip():
+        options.setdefault("base_url", url)
+    if authorities := os.environ.get("OS_CACERT", "").strip():
+        options.setdefault("ssl", authorities)
+    return cast("ClientOptions", options)
 
 
 def _options(chosen: Settings) -> dict[str, Any]:

@@ -21,6 +21,9 @@ class Settings:
     """The global options, wherever on the command line they stand.
 
     Attributes:
+        cloud: The cloud of ``clouds.yaml`` to log in to.
+        project: Ids of projects, or names with wildcards.
+        all_projects: Whether every project of the account is meant.
         base_url: The URL of the service, or ``catalog``.
         ca_file: A file with CA certificates to trust besides the system's.
         timeout: The seconds for one attempt.
@@ -28,6 +31,9 @@ class Settings:
         verbose: Whether to log each request.
     """
 
+    cloud: str | None = None
+    project: tuple[str, ...] = ()
+    all_projects: bool = False
     base_url: str | None = None
     ca_file: Path | None = None
     timeout: float | None = None
@@ -59,6 +65,14 @@ def _option(*names: str, **attributes: Any) -> click.Option:
 
 
 _GLOBAL: Final = (
+    _option("--cloud", metavar="NAME", help="Log in to this cloud of clouds.yaml."),
+    _option(
+        "--project",
+        multiple=True,
+        metavar="NAME",
+        help="The project, by id or name; * is a wildcard; may be repeated.",
+    ),
+    _option("--all-projects", is_flag=True, help="Every project of the account."),
     _option("--base-url", metavar="URL", help="The URL of the service, or 'catalog'."),
     _option(
         "--ca-file",

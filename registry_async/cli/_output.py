@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeVar, cast
 
 import click
-from attrs import frozen
+from attrs import asdict, frozen
 
 from registry_async._safe_text import html_text, json_text, visible, write_csv
 from registry_async.cli._ending import DONE, FAILED, USAGE, CommandError, complain, say
@@ -242,9 +242,9 @@ def _first(row: tuple[str | None, Any]) -> object:
 def _document(item: Any, label: str | None, labelled: bool) -> object:
     if isinstance(item, str):
         return {"project": label, "name": item} if labelled else item
-    from registry_async._plain import to_dict
+    from registry_async._plain import PlainData, to_dict
 
-    document = to_dict(cast("PlainData", item))
+    document = to_dict(item) if isinstance(item, PlainData) else asdict(item)
     return {"project": label, **document} if labelled else document
 
 
