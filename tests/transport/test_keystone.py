@@ -251,9 +251,11 @@ async def test_long_walk_outlives_its_tokens(keystone: Keystone, service: Servic
                 if len(seen) == 2:
                     await until_dead(keystone, service.accepted[-1])
     assert sorted(seen) == sorted(service.server.registries)
-    assert len(set(service.accepted)) == 2
+    # One token is dead by then; on a busy machine one more may have aged within a request.
+    tokens = len(set(service.accepted))
+    assert tokens in {2, 3}
     assert service.refused == []
-    assert logins.counts() == {"POST": 2}
+    assert logins.counts() == {"POST": tokens}
 
 
 async def test_revoked_token_is_renewed_and_the_request_sent_again(
