@@ -12,6 +12,7 @@ from registry_async._paths import OPERATIONS, operation_path
 from registry_async._resources._calls import (
     Decoder,
     call,
+    call_path,
     decode_list_response,
     decode_response,
 )
@@ -159,12 +160,15 @@ class Resource:
             offset: The items to skip.
             whole: Whether the operation gives everything at once and takes no paging.
         """
+        operation, parameters = OPERATIONS[operation_id], parameters or {}
         # Bad parameters are refused now, not when the first page is read.
-        operation_path(OPERATIONS[operation_id], parameters or {})
+        path = operation_path(operation, parameters)
 
         async def read(page_offset: int, limit: int) -> RawPage[T]:
             paging = {} if whole else {"limit": limit, "offset": page_offset}
-            response = await self._call(operation_id, parameters, query={**query, **paging})
+            response = await call_path(
+                self._transport, operation, path, parameters, query={**query, **paging}
+            )
             page = decode_list_response(decoder, response)
             total = {"total": page.total, "filtered": page.filtered, None: None}[counts]
             return RawPage(page.items, total)

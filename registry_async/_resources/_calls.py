@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from registry_async._arguments import QueryValue
 from registry_async._converter import ListPage, decode, decode_list, encode_body
-from registry_async._paths import OPERATIONS, encode_query, operation_path
+from registry_async._paths import OPERATIONS, Operation, encode_query, operation_path
 from registry_async.errors import NotFoundError, UnexpectedResponseError
 from registry_async.retry import Delivery
 
@@ -84,10 +84,32 @@ async def call(
             a name was given where the operation takes an id.
     """
     operation = OPERATIONS[operation_id]
+    return await call_path(
+        transport,
+        operation,
+        operation_path(operation, parameters),
+        parameters,
+        query=query,
+        payload=payload,
+        delivery=delivery,
+    )
+
+
+async def call_path(
+    transport: "Transport",
+    operation: Operation,
+    path: str,
+    parameters: Mapping[str, str],
+    *,
+    query: Mapping[str, QueryValue] | None = None,
+    payload: Mapping[str, object] | None = None,
+    delivery: Delivery | None = None,
+) -> "Response":
+    """Send the request of an operation whose encoded path is known, as `call` does."""
     try:
         return await transport.send(
             operation.method,
-            operation_path(operation, parameters),
+            path,
             query=encode_query(query or {}),
             body=None if payload is None else encode_body(payload),
             delivery=delivery,
