@@ -310,7 +310,7 @@ class ScanRun:
     async def _judge(self, task: ListPage, failure: Exception) -> None:
         """Record a failure, once for all that it puts out of reach."""
         tally = task.project.tally
-        tally.note_failure(task.level, failure)
+        tally.note_failure(failure)
         asked = verdicts.question(task.level, failure)
         while asked is not None:
             error = await self._inquire(task, asked, failure)

@@ -3,6 +3,8 @@
 A list is read for a repository (its images), a registry (its repositories) or a project (its
 registries). A failure of one list is recorded for what the list belongs to, unless it puts a
 whole registry or project out of reach: then that is given up, with one error for all of it.
+Refusals never add up to that, however many there are: each asks whether the project is still open,
+and only an answer that says no closes it.
 """
 
 from enum import Enum, IntEnum, auto
@@ -34,9 +36,6 @@ __all__ = [
     "question",
 ]
 
-# Registries in a row that may refuse a token which has opened none, before it is taken to open
-# none at all. A project may hold some registries of others before one that is open.
-_REFUSALS: Final = 20
 # Failures in a row, each as long as a time limit, after which a registry is given up.
 _SLOW_FAILURES: Final = 8
 # Pages in a row that are given up because of a limit on requests, after which the project is.
@@ -89,25 +88,21 @@ class ProjectTally:
 
     Attributes:
         pages: The pages of repositories and images that came.
-        refusals: How many registries in a row have refused the token.
         limits: How many pages in a row were given up because of a limit on requests.
     """
 
     pages: int = 0
-    refusals: int = 0
     limits: int = 0
 
     def note_page(self) -> None:
         """Count a page of repositories or images that came."""
         self.pages += 1
-        self.refusals = self.limits = 0
+        self.limits = 0
 
-    def note_failure(self, level: Level, failure: Exception) -> None:
+    def note_failure(self, failure: Exception) -> None:
         """Count a failure."""
         if isinstance(failure, RateLimitedError):
             self.limits += 1
-        elif isinstance(failure, PermissionDeniedError) and level is Level.REGISTRY:
-            self.refusals += 1
 
 
 @frozen
@@ -184,7 +179,6 @@ def judge(
     if (
         _concerns_all_requests(failure)
         or (refused and level is Level.PROJECT)
-        or (refused and project.refusals >= _REFUSALS and not project.pages)
         or project.limits >= _LIMITS
     ):
         return Verdict(Level.PROJECT, gives_up=True)

@@ -25,7 +25,8 @@ from registry_async import (
     scan,
 )
 from registry_async.sandbox import Sandbox
-from tests.scanning.test_scan import (
+from tests.support.clock import FakeClock
+from tests.support.scans import (
     LIMIT,
     client_of,
     failing,
@@ -34,7 +35,6 @@ from tests.scanning.test_scan import (
     serving,
     truth,
 )
-from tests.support.clock import FakeClock
 from tests.support.strict_server import Reply, StrictServer, make_image
 from tests.support.wire import SeenRequest
 

@@ -41,7 +41,7 @@ def judged(level: Level, failure: Exception, times: int = 1, *, pages: int = 0) 
     """Give the verdict on the last of several equal failures."""
     project, registry = ProjectTally(pages=pages), RegistryTally()
     for _ in range(times):
-        project.note_failure(level, failure)
+        project.note_failure(failure)
         registry.note_failure(failure)
     return judge(level, failure, project, registry)
 
@@ -87,14 +87,10 @@ def test_a_refusal_asks_whether_the_project_is_open(level: Level) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 19, 20, 1000])
-def test_refused_repositories_never_close_a_project(times: int) -> None:
-    assert judged(Level.REPOSITORY, REFUSED, times) == Verdict(Level.REPOSITORY)
-
-
-def test_refused_registries_close_a_project_that_has_opened_none() -> None:
-    assert judged(Level.REGISTRY, REFUSED, 19) == Verdict(Level.REGISTRY)
-    assert judged(Level.REGISTRY, REFUSED, 20) == Verdict(Level.PROJECT, gives_up=True)
-    assert judged(Level.REGISTRY, REFUSED, 1000, pages=1) == Verdict(Level.REGISTRY)
+@pytest.mark.parametrize("pages", [0, 1])
+@pytest.mark.parametrize("level", [Level.REPOSITORY, Level.REGISTRY])
+def test_refusals_never_add_up_to_a_closed_project(level: Level, pages: int, times: int) -> None:
+    assert judged(level, REFUSED, times, pages=pages) == Verdict(level)
 
 
 def test_a_missing_repository_may_be_a_missing_registry_or_an_empty_one() -> None:
@@ -132,7 +128,7 @@ def test_a_project_that_only_says_slow_down_is_given_up() -> None:
     assert judged(Level.REPOSITORY, LIMITED, 3) == Verdict(Level.PROJECT, gives_up=True)
     tally = ProjectTally()
     for _ in range(2):
-        tally.note_failure(Level.REPOSITORY, LIMITED)
+        tally.note_failure(LIMITED)
     tally.note_page()
-    tally.note_failure(Level.REPOSITORY, LIMITED)
+    tally.note_failure(LIMITED)
     assert judge(Level.REPOSITORY, LIMITED, tally, RegistryTally()) == Verdict(Level.REPOSITORY)
