@@ -50,9 +50,10 @@ it deleted something else, the run stops at once.
 
 **What retention cannot know.** Who pulls what, so list what runs. Pushes: ``createdAt`` is when an
 image was built, so an old build that was pushed a minute ago is old; ``younger_than`` does not
-protect it, a tag does. And one request: the API has no conditional deletes, so what others change
-between the last reading and the deletion itself, such as a new tag on an old image, may be lost.
-Push through tags of their own, and collect in a quiet hour.
+protect it, a tag does. Whose parts images are, where neither the image list nor a tag shows their
+index: only its digest, in use or protected, keeps them. And one request: the API has no conditional
+deletes, so what others change between the last reading and the deletion itself, such as a new tag
+on an old image, may be lost. Push through tags of their own, and collect in a quiet hour.
 """
 
 from registry_async.retention._evaluate import evaluate

@@ -160,6 +160,11 @@ class Simulator:
 
     # What is true
 
+    def shows(self, repository: str, stored: Stored) -> bool:
+        """Say whether the image list has it: what is hidden has at least a tag."""
+        tags = self.repositories_[repository].tags
+        return stored.listed or stored.digest not in tags.values()
+
     def registry(self) -> Registry:
         collecting = self.clock.now < self.collecting_until
         return Registry(
@@ -196,8 +201,9 @@ class Simulator:
             tuple(sorted(tag for tag, target in tags.items() if target == stored.digest)),
             None if stored.parts else 1000 * len(stored.layers),
             stored.created_at,
-            None if stored.parts else "amd64",
-            None if stored.parts else "linux",
+            # What belongs to others names no platform, as in real registries.
+            None if stored.parts or stored.subject else "amd64",
+            None if stored.parts or stored.subject else "linux",
             OCI_INDEX if stored.parts else OCI_IMAGE,
             tuple(Layer(digest(layer), 1000) for layer in stored.layers),
         )
@@ -209,12 +215,12 @@ class Simulator:
     def truth(self, repository: str) -> RepositorySnapshot:
         """Return the repository with every manifest read."""
         stored = self.repositories_[repository]
-        images = [each for each in stored.manifests.values() if each.listed]
+        images = [each for each in stored.manifests.values() if self.shows(repository, each)]
         manifests: dict[str, Manifest | None] = {
             each.digest: self.manifest(each) for each in stored.manifests.values()
         }
         for tag, target in stored.tags.items():
-            if not stored.manifests[target].listed:
+            if not self.shows(repository, stored.manifests[target]):
                 manifests[tag] = manifests[target]
         for each in stored.manifests.values():
             for other in (*each.parts, *([each.subject] if each.subject else ())):
@@ -367,7 +373,7 @@ class _Images:
             return [
                 self.sim.image(repository, each)
                 for each in stored.manifests.values()
-                if each.listed
+                if self.sim.shows(repository, each)
             ]
 
         return _List(read)
