@@ -130,9 +130,14 @@ def relative_path(path: str, argument: str = "path") -> str:
         argument: The name of the argument, for the error.
 
     Raises:
-        ValueError: It leads out of the base URL, or holds a query or a fragment.
+        ValueError: It leads out of the base URL, is a whole URL, or holds a query or a fragment.
     """
     check_text(path, argument)
+    scheme, separator, _ = path.partition("://")
+    if separator and "/" not in scheme:
+        raise ValueError(
+            f"{argument} must be the part below the base URL, such as /v2/registries, not a whole URL"
+        )
     if "?" in path or "#" in path:
         raise ValueError(f"{argument} must not hold a query or a fragment: use params")
     for segment in path.removeprefix("/").split("/"):

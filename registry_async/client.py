@@ -400,10 +400,6 @@ class AsyncRegistryClient:
         """
         # Tokens of API v1 are part of the path.
         path = Secret(path) if isinstance(path, str) else path  # pyright: ignore[reportUnnecessaryIsInstance]
-        if isinstance(path, str) and "://" in path:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(
-                "path must be the part below the base URL, such as /v2/registries, not a whole URL"
-            )
         response = await self._transport.send(
             check_method(method),
             Secret(relative_path(path)),

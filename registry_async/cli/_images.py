@@ -40,7 +40,7 @@ images: Final = Group("images", help="Work with images. Their registry is named 
 @list_options()
 @output_options()
 def list_images(registry: str, repository: str, search: str | None, **given: Any) -> int:
-    """List the images of a repository, in no order that the service promises."""
+    """List the images of a repository, in no particular order."""
     target = target_of(given)
 
     async def read() -> Any:

@@ -141,7 +141,11 @@ def _holds(found: "Registry", repositories: int) -> str:
 
 @registries.command("gc")
 @click.argument("registry")
-@click.option("--delete-untagged", is_flag=True, help="Delete images without a tag, too.")
+@click.option(
+    "--delete-untagged",
+    is_flag=True,
+    help="Delete images without a tag, too. Untagged is not unused: see retention.",
+)
 @click.option("--wait", is_flag=True, help="Wait until it is over.")
 @asking_options
 @conflict_option

@@ -73,7 +73,7 @@ def _print_secret(token: "IssuedToken", kind: str) -> int:
 )
 @output_options()
 def list_tokens(search: str | None, **given: Any) -> int:
-    """List the tokens; revoked ones stay in the list until they are deleted."""
+    """List the tokens. Revoked ones stay in the list until they are deleted."""
     target = target_of(given)
 
     async def read() -> int:
@@ -213,7 +213,7 @@ def refresh(token_id: str, expires_at: End, **given: Any) -> int:
 @_SECRET_FORMAT
 @asking_options
 def regenerate(token_id: str, expires_at: End, kind: str, yes: bool, dry_run: bool) -> int:
-    """Replace the secret of a token and print the new one; the old one ends."""
+    """Replace the secret of a token and print the new one. The old one ends."""
     check_output(None)
 
     async def change() -> "IssuedToken | None":

@@ -279,9 +279,12 @@ def _registry_url(url: str) -> str:
 
 def _docker_login(file: Path, host: str) -> tuple[str, str]:
     """Return the user name and the password that a Docker configuration has for a host."""
-    problem = f"{file} has no login for {host}: log in with docker login {host}"
+    advice = f"log in with docker login {host}, or registry-async login"
+    problem = f"{file} has no login for {host}: {advice}"
     try:
         document: object = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file} cannot be read: there is none; {advice}") from None
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):

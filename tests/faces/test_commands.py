@@ -474,6 +474,7 @@ def test_login_prints_a_pull_secret_and_touches_no_file(
         (["registries", "create", "NO"], None, None, 2, "lower-case"),
         (["request", "GET", "/v2/nothing"], None, None, 1, "404"),
         (["request", "GET", "http://elsewhere/"], None, None, 2, "path"),
+        (["request", "GET", "http://elsewhere/v2"], None, None, 2, "not a whole URL"),
     ],
 )
 def test_a_failure_is_one_line_that_says_what_to_change(
@@ -676,3 +677,15 @@ def test_many_tags_are_folded_between_tags(sandbox: Sandbox) -> None:
     lines = re.sub(r"\x1b\[\d+m", "", shown).splitlines()
     assert all(len(line) <= 40 for line in lines if not line.startswith("("))
     assert re.findall(r"release-\d+", shown) == sorted(tags, key=tags.index)
+
+
+@pytest.mark.parametrize(
+    "group", [[], *([each] for each in ("registries", "repositories", "images", "tokens"))]
+)
+def test_the_line_of_a_command_is_whole_at_80_columns(
+    group: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = out_of(capsys, *group, "--help").partition("Commands:")[2].splitlines()
+    assert len(lines) > 3
+    assert [line for line in lines if line.endswith("...") or len(line) > 80] == []

@@ -1,16 +1,20 @@
 """The README's snippets run as they stand, against the sandbox, each in a process of its own."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from registry_async.sandbox import Sandbox
-from tests.support.snippets import blocks, run_python
+from tests.support.snippets import blocks, run, run_python
 
-README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT: Final = Path(__file__).parents[2]
+README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON: Final = blocks(README, "python")
 
 
@@ -28,6 +32,47 @@ def test_the_async_tour_prints_the_registries_with_their_images(tmp_path: Path) 
             names = [registry.name for registry in client.registries.list()]
     assert names
     assert all(name in output for name in names)
+
+
+def test_the_service_lists_registries_and_scans_beside_it(tmp_path: Path) -> None:
+    service = next(block for block in PYTHON if "FastAPI" in block)
+    visit = """
+from fastapi.testclient import TestClient
+
+with TestClient(app) as web:
+    print(*(row["name"] for row in web.get("/registries").json()))
+    while (answer := web.get("/usage")).status_code == 503:
+        pass
+    print(answer.json()["registry_count"], "counted")
+"""
+    (tmp_path / "service.py").write_text(service + visit, encoding="utf-8")
+    with Sandbox() as sandbox:
+        output = run([sys.executable, "service.py"], sandbox, tmp_path)
+        with sandbox.sync_client() as client:
+            names = [registry.name for registry in client.registries.list()]
+    assert output.split("\n")[0] == " ".join(names)
+    assert f"{len(names)} counted" in output
+
+
+def test_the_first_lines_name_the_newest_image_and_not_the_first(tmp_path: Path) -> None:
+    tour = next(block for block in PYTHON if "newest = " in block)
+    with Sandbox(seed=False) as sandbox:
+        registry = sandbox.state.add_registry("made-here")
+        repository = sandbox.state.add_repository(registry, "team/app")
+        for day, tag in ((1, "first"), (3, "last"), (2, "middle")):
+            created = datetime(2026, 1, day, tzinfo=UTC)
+            sandbox.state.push_image(repository, tags=[tag], created_at=created)
+        output = run_python(tour, sandbox, tmp_path)
+    assert "last" in output
+    assert "first" not in output
+    assert "middle" not in output
+
+
+def test_every_extra_has_a_row() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    section = README.partition("## Extras")[2].partition("\n## ")[0]
+    rows = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert rows == set(project["project"]["optional-dependencies"])
 
 
 def test_the_docker_snippet_writes_a_login(tmp_path: Path) -> None:

@@ -254,3 +254,5 @@ async def test_login_comes_from_dockers_configuration(
             OciManifests.from_docker_config(file, host=host)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         OciManifests.from_docker_config(tmp_path / "none")
+    with pytest.raises(ConfigurationError, match="there is none; log in with docker login"):
+        OciManifests.from_docker_config(tmp_path / "none")
