@@ -136,7 +136,8 @@ def relative_path(path: str, argument: str = "path") -> str:
     scheme, separator, _ = path.partition("://")
     if separator and "/" not in scheme:
         raise ValueError(
-            f"{argument} must be the part below the base URL, such as /v2/registries, not a whole URL"
+            f"{argument} must be the part below the base URL, such as /v2/registries, "
+            "not a whole URL"
         )
     if "?" in path or "#" in path:
         raise ValueError(f"{argument} must not hold a query or a fragment: use params")
