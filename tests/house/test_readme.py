@@ -20,8 +20,25 @@ PYTHON: Final = blocks(README, "python")
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_a_python_snippet_runs_without_a_warning(number: int, tmp_path: Path) -> None:
+    if "opentelemetry" in PYTHON[number]:
+        pytest.importorskip(
+            "opentelemetry.instrumentation.aiohttp_client", reason="the extra test is older"
+        )
     with Sandbox() as sandbox:
         run_python(PYTHON[number], sandbox, tmp_path)
+
+
+def test_a_trace_has_a_span_for_a_request_and_no_path(tmp_path: Path) -> None:
+    pytest.importorskip(
+        "opentelemetry.instrumentation.aiohttp_client", reason="the extra test is older"
+    )
+    with Sandbox() as sandbox:
+        output = run_python(
+            next(each for each in PYTHON if "opentelemetry" in each), sandbox, tmp_path
+        )
+        requests = len(sandbox.requests)
+    assert output.count('"kind": "SpanKind.CLIENT"') == requests > 0
+    assert "/v2/registries" not in output
 
 
 def test_the_async_tour_prints_the_registries_with_their_images(tmp_path: Path) -> None:
