@@ -60,12 +60,12 @@ from registry_async.retention._evaluate import evaluate
 from registry_async.retention._in_use import InUse
 from registry_async.retention._manifests import OciManifests
 from registry_async.retention._plan_values import (
-    BlockedRepository,
     PlanDiff,
-    PlannedImage,
     RetentionPlan,
 )
-from registry_async.retention._policy import Limits, Protect, Quota, RetentionPolicy, Rule
+from registry_async.retention._planned import BlockedRepository, PlannedImage
+from registry_async.retention._policy import RetentionPolicy
+from registry_async.retention._policy_values import Limits, Protect, Quota, Rule
 from registry_async.retention._result import (
     FailedImage,
     RetentionProgress,

@@ -23,7 +23,8 @@ from registry_async.retention._evaluate import Evaluation
 from registry_async.retention._in_use import InUse
 from registry_async.retention._journal import Journal, Place, SentImage
 from registry_async.retention._judge import Judgement
-from registry_async.retention._plan_values import PlannedImage, RetentionPlan
+from registry_async.retention._plan_values import RetentionPlan
+from registry_async.retention._planned import PlannedImage
 from registry_async.retention._reading import InconsistentError, Reader, read_list
 from registry_async.retention._result import (
     FailedImage,

@@ -13,13 +13,11 @@ from registry_async.retention._in_use import InUse
 from registry_async.retention._judge import Judgement, UsedImages, judge
 from registry_async.retention._plan_values import (
     LIFETIME,
-    BlockedRepository,
-    PlannedImage,
-    Reason,
     RetentionPlan,
     finished,
     sorted_images,
 )
+from registry_async.retention._planned import BlockedRepository, PlannedImage, Reason
 from registry_async.retention._policy import RetentionPolicy
 from registry_async.retention._rules import RuleSet
 from registry_async.retention._snapshot import Manifest, RepositorySnapshot

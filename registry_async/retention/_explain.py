@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from registry_async._safe_text import visible
 from registry_async._tables import size_text
 from registry_async.references import ImageReference
-from registry_async.retention._plan_values import PlannedImage, RetentionPlan
+from registry_async.retention._planned import PlanFacts, PlannedImage
 
 __all__ = ["explain"]
 
 
-def explain(plan: RetentionPlan, reference: str | ImageReference) -> str:
+def explain(plan: PlanFacts, reference: str | ImageReference) -> str:
     """Say why an image stays or goes.
 
     Raises:
@@ -51,7 +51,7 @@ def _ends_with(path: str, name: str) -> bool:
     return path == name or path.endswith(f"/{name}")
 
 
-def _blocked(plan: RetentionPlan, path: str) -> Iterator[str]:
+def _blocked(plan: PlanFacts, path: str) -> Iterator[str]:
     for each in plan.blocked:
         whole = not each.repository and f"/{each.registry}/" in f"/{path}/"
         if path and (whole or _ends_with(path, f"{each.registry}/{each.repository}")):
@@ -59,7 +59,7 @@ def _blocked(plan: RetentionPlan, path: str) -> Iterator[str]:
             yield f"{visible(place)} is blocked, so all of it stays: {visible(each.reason)}"
 
 
-def _paragraph(plan: RetentionPlan, image: PlannedImage) -> str:
+def _paragraph(plan: PlanFacts, image: PlannedImage) -> str:
     tags = ", ".join(image.tags) if image.tags else "no tag"
     built = "unknown" if image.created_at is None else f"{image.created_at:%Y-%m-%d %H:%M} UTC"
     size = "unknown" if image.size is None else size_text(image.size)

@@ -1,97 +1,37 @@
-"""What a plan is made of: images with their verdicts, and the plan as a document."""
+"""A retention plan as a document: what it holds, how it travels, what it says of an image."""
 
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args
 
 from attrs import evolve, field, fields, frozen
 
 from registry_async._plain import PlainData, schema_of_fields, to_json
 from registry_async.errors import RetentionRefusedError
 from registry_async.references import ImageReference
+from registry_async.retention._explain import explain
 from registry_async.retention._in_use import InUse
-from registry_async.retention._policy import RetentionPolicy
-from registry_async.retention._policy_file import policy_from_dict, policy_to_dict
+from registry_async.retention._planned import (
+    Action,
+    BlockedRepository,
+    PlanFacts,
+    PlannedImage,
+    Reason,
+)
+from registry_async.retention._policy import RetentionPolicy, policy_from_dict
+from registry_async.retention._views import diff_text, plan_html, plan_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["BlockedRepository", "PlanDiff", "PlannedImage", "Reason", "RetentionPlan"]
+__all__ = ["PlanDiff", "RetentionPlan"]
 
 FORMAT: Final = "registry_async.RetentionPlan"
 VERSION: Final = 1
 # A plan is good for a day: what was true a week ago is no reason to delete anything.
 LIFETIME: Final = timedelta(hours=24)
-
-Action = Literal["keep", "delete"]
-Reason = Literal[
-    "protected_tag",
-    "protected_digest",
-    "protected_repository",
-    "in_use",
-    "too_young",
-    "newest",
-    "not_old_enough",
-    "no_rule",
-    "undated",
-    "not_a_version",
-    "part_of_kept",
-    "signature_of_kept",
-    "last_images",
-    "quota_reached",
-    "blocked",
-    "rule",
-    "part_of_deleted",
-    "signature_of_deleted",
-]
-
-
-@frozen(weakref_slot=False, kw_only=True)
-class PlannedImage(PlainData):
-    """What a plan does with an image, and why.
-
-    Attributes:
-        registry_id: The id of the registry.
-        registry: The name of the registry.
-        repository: The name of the repository.
-        digest: The digest.
-        tags: All tags of the image. Deleting it takes every one of them.
-        size: The bytes of all its parts, as the list has it; None for an index that it hides.
-        created_at: When it was built; for an index without a time, when its newest part was.
-        action: ``"keep"`` or ``"delete"``.
-        rule: The name of the rule that decides, where one does; several are joined by commas.
-        reason: Why, in one word.
-        explanation: Why, in a sentence.
-    """
-
-    registry_id: str
-    registry: str
-    repository: str
-    digest: str
-    tags: tuple[str, ...] = ()
-    size: int | None = None
-    created_at: datetime | None = None
-    action: Action
-    rule: str | None = None
-    reason: Reason
-    explanation: str = ""
-
-
-@frozen(weakref_slot=False)
-class BlockedRepository(PlainData):
-    """A repository of which everything stays, because it could not be judged.
-
-    Attributes:
-        registry: The name of the registry.
-        repository: The name of the repository; empty where the whole registry was not read.
-        reason: Why, and what to do about it.
-    """
-
-    registry: str
-    repository: str
-    reason: str
 
 
 class _EditedPlanError(RetentionRefusedError, ValueError):
@@ -161,7 +101,7 @@ class RetentionPlan(PlainData):
         return {
             "format": FORMAT,
             "version": VERSION,
-            "policy": policy_to_dict(self.policy),
+            "policy": self.policy.__plain__(secrets=False),
             "base_url": self.base_url,
             "label": self.label,
             "created_at": _time_text(self.created_at),
@@ -235,9 +175,7 @@ class RetentionPlan(PlainData):
         Raises:
             LookupError: The plan knows no such image.
         """
-        from registry_async.retention._explain import explain
-
-        return explain(self, reference)
+        return explain(_facts(self), reference)
 
     def diff(self, other: "RetentionPlan") -> "PlanDiff":
         """Return what has changed in this plan since an earlier one.
@@ -285,14 +223,10 @@ class RetentionPlan(PlainData):
         )
 
     def __str__(self) -> str:
-        from registry_async.retention._views import plan_text
-
-        return plan_text(self)
+        return plan_text(_facts(self))
 
     def _repr_html_(self) -> str:
-        from registry_async.retention._views import plan_html
-
-        return plan_html(self)
+        return plan_html(_facts(self))
 
 
 @frozen(weakref_slot=False, kw_only=True)
@@ -315,9 +249,12 @@ class PlanDiff(PlainData):
         return bool(self.added or self.removed or self.changed)
 
     def __str__(self) -> str:
-        from registry_async.retention._views import diff_text
+        return diff_text(self.added, self.removed, self.changed)
 
-        return diff_text(self)
+
+def _facts(plan: RetentionPlan) -> PlanFacts:
+    # Type checkers take a field with a converter for a descriptor, which no protocol has.
+    return cast("PlanFacts", plan)
 
 
 def finished(plan: RetentionPlan) -> RetentionPlan:

@@ -2,15 +2,15 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 
 from attrs import fields
 
-from registry_async.retention._policy import Limits, Protect, Quota, RetentionPolicy, Rule
+from registry_async.retention._policy_values import Limits, Protect, Quota, Rule
 
-__all__ = ["VERSION", "policy_arguments", "policy_from_dict", "policy_to_dict"]
+__all__ = ["VERSION", "plain_policy_arguments", "policy_arguments", "policy_to_dict"]
 
 VERSION: Final = 1
 
@@ -45,26 +45,25 @@ def policy_arguments(text: str) -> dict[str, Any]:
     return _arguments(document, _read_span)
 
 
-def policy_from_dict(document: object, place: str) -> RetentionPolicy:
-    """Return the policy that `policy_to_dict` gave.
+def plain_policy_arguments(document: object) -> dict[str, Any]:
+    """Return the arguments of `RetentionPolicy` that `policy_to_dict` wrote down.
 
     Raises:
-        ValueError: It is none; the message names the place.
+        ValueError: They are none; the message names the place.
     """
-    try:
-        return RetentionPolicy(**_arguments(_table(document, ""), _read_any_span))
-    except ValueError as error:
-        raise ValueError(f"{place}.{error}") from None
+    return _arguments(_table(document, ""), _read_any_span)
 
 
-def policy_to_dict(policy: RetentionPolicy) -> dict[str, Any]:
-    """Return a policy as plain data, with the keys of the file."""
+def policy_to_dict(
+    rules: Sequence[Rule], protect: Protect, limits: Limits, quotas: Sequence[Quota]
+) -> dict[str, Any]:
+    """Return the parts of a policy as plain data, with the keys of the file."""
     return {
         "version": VERSION,
-        "protect": _plain(policy.protect),
-        "limits": _plain(policy.limits),
-        "rule": [_plain(rule) for rule in policy.rules],
-        "quota": [_plain(quota) for quota in policy.quotas],
+        "protect": _plain(protect),
+        "limits": _plain(limits),
+        "rule": [_plain(rule) for rule in rules],
+        "quota": [_plain(quota) for quota in quotas],
     }
 
 

@@ -3,7 +3,10 @@
 from attrs import field, frozen
 
 from registry_async._plain import PlainData
-from registry_async.retention._plan_values import PlannedImage
+from registry_async._safe_text import visible
+from registry_async._tables import size_text
+from registry_async.retention._planned import PlannedImage
+from registry_async.retention._views import ROWS, count_text, image_text
 
 __all__ = [
     "FailedImage",
@@ -114,6 +117,29 @@ class RetentionResult(PlainData):
         return not (self.failed or self.errors or self.unexpected)
 
     def __str__(self) -> str:
-        from registry_async.retention._views import result_text
+        return _text(self)
 
-        return result_text(self)
+
+def _text(result: RetentionResult) -> str:
+    counts = (
+        f"{count_text(len(result.deleted))} deleted, {len(result.skipped):,} skipped, "
+        f"{len(result.failed):,} failed; a collection frees {size_text(result.freed_bytes)}."
+    )
+    lines = [counts]
+    for each in result.unexpected:
+        what = visible(f"{each.registry}/{each.repository}@{each.digest}")
+        tags = f" with tags {visible(', '.join(each.tags))}" if each.tags else ""
+        lines.append(f"DELETED AND NOT ASKED FOR: {what}{tags}")
+    for title, found in (
+        ("Failed", [(each.image, each.error) for each in result.failed]),
+        ("Skipped", [(each.image, each.change) for each in result.skipped]),
+    ):
+        if found:
+            lines.append(f"{title}, {len(found):,}:")
+            lines += [f"  {image_text(image)}: {visible(why)}" for image, why in found[:ROWS]]
+            if len(found) > ROWS:
+                lines.append(f"  … and {len(found) - ROWS:,} more")
+    lines += [f"Error: {visible(error)}" for error in result.errors]
+    if result.collected:
+        lines.append(f"Collections started: {visible(', '.join(result.collected))}")
+    return "\n".join(lines)

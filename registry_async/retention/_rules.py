@@ -9,7 +9,8 @@ from attrs import define, field
 
 from registry_async.models import Registry, Repository
 from registry_async.retention._patterns import fits_glob, fits_regex, version_of
-from registry_async.retention._policy import RetentionPolicy, Rule
+from registry_async.retention._policy import RetentionPolicy
+from registry_async.retention._policy_values import Rule
 from registry_async.retention._snapshot import is_chart
 from registry_async.retention._stock import Member
 

@@ -10,13 +10,12 @@ from attrs import frozen
 from registry_async._safe_text import html_text, visible
 from registry_async._tables import size_text
 from registry_async.retention._judge import KEEP_REASONS
-from registry_async.retention._plan_values import PlanDiff, PlannedImage, RetentionPlan
-from registry_async.retention._result import RetentionResult
+from registry_async.retention._planned import PlanFacts, PlannedImage
 
-__all__ = ["diff_text", "plan_html", "plan_text", "result_text"]
+__all__ = ["ROWS", "count_text", "diff_text", "image_text", "plan_html", "plan_text"]
 
 # Rows that say what a plan is like; all of them are in its JSON and its data frame.
-_ROWS: Final = 40
+ROWS: Final = 40
 _BLOCKED: Final = 10
 _DIGEST: Final = len("sha256:") + 12
 _GAP: Final = "  "
@@ -55,7 +54,7 @@ class _Column:
         return max(map(len, (self.name, *self.cells)))
 
 
-def plan_text(plan: RetentionPlan, width: int | None = None) -> str:
+def plan_text(plan: PlanFacts, width: int | None = None) -> str:
     """Return a plan as text.
 
     Args:
@@ -66,10 +65,10 @@ def plan_text(plan: RetentionPlan, width: int | None = None) -> str:
     return "\n".join(_lines(plan, max(width, 40)))
 
 
-def _lines(plan: RetentionPlan, width: int) -> Iterator[str]:
+def _lines(plan: PlanFacts, width: int) -> Iterator[str]:
     yield from _head(plan)
     deletions = plan.deletions
-    for repository, images in _by_repository(deletions[:_ROWS]).items():
+    for repository, images in _by_repository(deletions[:ROWS]).items():
         total = sum(
             image.registry_id == repository[0] and image.repository == repository[2]
             for image in plan.images
@@ -81,9 +80,9 @@ def _lines(plan: RetentionPlan, width: int) -> Iterator[str]:
         yield ""
         yield visible(f"{repository[1]}/{repository[2]}") + f": {going:,} of {total:,} go"
         yield from _table(images, width)
-    if len(deletions) > _ROWS:
+    if len(deletions) > ROWS:
         yield ""
-        yield f"… and {len(deletions) - _ROWS:,} more; to_json() and to_dataframe() have them all"
+        yield f"… and {len(deletions) - ROWS:,} more; to_json() and to_dataframe() have them all"
     counts = Counter(str(image.reason) for image in plan.kept)
     if counts:
         yield ""
@@ -106,7 +105,7 @@ def _lines(plan: RetentionPlan, width: int) -> Iterator[str]:
             yield f"  {visible(text)}"
 
 
-def _head(plan: RetentionPlan) -> Iterator[str]:
+def _head(plan: PlanFacts) -> Iterator[str]:
     of = f" of {visible(plan.base_url)}" if plan.base_url else ""
     label = f" ({visible(plan.label)})" if plan.label else ""
     yield f"Retention plan {plan.id[:_DIGEST]}{of}{label}"
@@ -119,18 +118,19 @@ def _head(plan: RetentionPlan) -> Iterator[str]:
         yield "With a quota, protecting one image may make another go."
 
 
-def _summary(plan: RetentionPlan) -> str:
+def _summary(plan: PlanFacts) -> str:
     count, total = len(plan.deletions), len(plan.images)
     if not count:
-        return f"Nothing goes: {_images(total)} {'stays' if total == 1 else 'stay'}."
+        return f"Nothing goes: {count_text(total)} {'stays' if total == 1 else 'stay'}."
     about = "at most " if plan.freed_is_upper_bound else ""
     return (
-        f"{count:,} of {_images(total)} {'goes' if count == 1 else 'go'}; a collection then frees"
-        f" {about}{size_text(plan.freed_bytes)}."
+        f"{count:,} of {count_text(total)} {'goes' if count == 1 else 'go'};"
+        f" a collection then frees {about}{size_text(plan.freed_bytes)}."
     )
 
 
-def _images(count: int) -> str:
+def count_text(count: int) -> str:
+    """Return how many images, in words."""
     return f"{count:,} image{'' if count == 1 else 's'}"
 
 
@@ -198,7 +198,7 @@ def _fitted(tags: Sequence[str], room: int) -> str:
     return "-"
 
 
-def plan_html(plan: RetentionPlan) -> str:
+def plan_html(plan: PlanFacts) -> str:
     """Return a plan as HTML, for notebooks."""
     head = "".join(f"<p>{html_text(line)}</p>" for line in _head(plan))
     rows = "".join(
@@ -215,12 +215,12 @@ def plan_html(plan: RetentionPlan) -> str:
             )
         )
         + "</tr>"
-        for image in plan.deletions[:_ROWS]
+        for image in plan.deletions[:ROWS]
     )
     names = ("repository", "tags", "digest", "built", "size", "why it goes")
     heads = "".join(f"<th>{name}</th>" for name in names)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-    more = len(plan.deletions) - _ROWS
+    more = len(plan.deletions) - ROWS
     rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
     counts = Counter(str(image.reason) for image in plan.kept)
     kept = "".join(
@@ -244,57 +244,36 @@ def plan_html(plan: RetentionPlan) -> str:
     return f"<div>{head}{table}{rest}{stays}{unread}{warnings}</div>"
 
 
-def diff_text(diff: PlanDiff) -> str:
+def diff_text(
+    added: Sequence[PlannedImage],
+    removed: Sequence[PlannedImage],
+    changed: Sequence[tuple[PlannedImage, PlannedImage]],
+) -> str:
     """Return what changed between two plans as text."""
-    if not diff:
+    if not (added or removed or changed):
         return "Both plans do the same."
     lines: list[str] = []
     for title, images in (
-        ("Goes now, and stayed before", diff.added),
-        ("Went before, and does not now", diff.removed),
+        ("Goes now, and stayed before", added),
+        ("Went before, and does not now", removed),
     ):
         if images:
             lines.append(f"{title}, {len(images):,}:")
-            lines += [f"  {_one(image)}" for image in images[:_ROWS]]
-            if len(images) > _ROWS:
-                lines.append(f"  … and {len(images) - _ROWS:,} more")
-    if diff.changed:
-        lines.append(f"Has another reason now, {len(diff.changed):,}:")
+            lines += [f"  {image_text(image)}" for image in images[:ROWS]]
+            if len(images) > ROWS:
+                lines.append(f"  … and {len(images) - ROWS:,} more")
+    if changed:
+        lines.append(f"Has another reason now, {len(changed):,}:")
         lines += [
-            f"  {_one(after)}: {before.reason} before, {after.reason} now"
-            for before, after in diff.changed[:_ROWS]
+            f"  {image_text(after)}: {before.reason} before, {after.reason} now"
+            for before, after in changed[:ROWS]
         ]
-        if len(diff.changed) > _ROWS:
-            lines.append(f"  … and {len(diff.changed) - _ROWS:,} more")
+        if len(changed) > ROWS:
+            lines.append(f"  … and {len(changed) - ROWS:,} more")
     return "\n".join(lines)
 
 
-def _one(image: PlannedImage) -> str:
+def image_text(image: PlannedImage) -> str:
+    """Return an image in one line."""
     tags = f" ({', '.join(image.tags)})" if image.tags else ""
     return visible(f"{image.registry}/{image.repository}@{image.digest[:_DIGEST]}{tags}")
-
-
-def result_text(result: RetentionResult) -> str:
-    """Return what a run has done as text."""
-    counts = (
-        f"{_images(len(result.deleted))} deleted, {len(result.skipped):,} skipped, "
-        f"{len(result.failed):,} failed; a collection frees {size_text(result.freed_bytes)}."
-    )
-    lines = [counts]
-    for each in result.unexpected:
-        what = visible(f"{each.registry}/{each.repository}@{each.digest}")
-        tags = f" with tags {visible(', '.join(each.tags))}" if each.tags else ""
-        lines.append(f"DELETED AND NOT ASKED FOR: {what}{tags}")
-    for title, found in (
-        ("Failed", [(each.image, each.error) for each in result.failed]),
-        ("Skipped", [(each.image, each.change) for each in result.skipped]),
-    ):
-        if found:
-            lines.append(f"{title}, {len(found):,}:")
-            lines += [f"  {_one(image)}: {visible(why)}" for image, why in found[:_ROWS]]
-            if len(found) > _ROWS:
-                lines.append(f"  … and {len(found) - _ROWS:,} more")
-    lines += [f"Error: {visible(error)}" for error in result.errors]
-    if result.collected:
-        lines.append(f"Collections started: {visible(', '.join(result.collected))}")
-    return "\n".join(lines)
