@@ -1,4 +1,4 @@
-"""Pages of images, which scans read by the million: read fast, and told without objects.
+"""Pages of images, which scans read by the million: decoded fast, without an object for each layer.
 
 Images are made by hand here, since cattrs would take several times as long. A page that is not
 entirely as expected is left to the converter, which decides whether it is right and says what is

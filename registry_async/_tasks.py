@@ -1,4 +1,4 @@
-"""Tasks that work for one caller, who gets whatever they raise."""
+"""Background tasks of one caller: what they raise is raised to that caller."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -24,7 +24,7 @@ class ReportDiff(PlainData):
 
     Attributes:
         registry_count: The registries more, or less when it is negative.
-        repository_count: The repositories more or less.
+        repository_count: How many more repositories there are; negative if fewer.
         image_count: The images more or less.
         untagged_count: The images without a tag more or less.
         possible_part_count: Those of them that may be parts, more or less.

@@ -28,7 +28,7 @@ class Access:
 
     Args:
         transport: What sends the requests of the project's client.
-        page_size: The items to ask for at once.
+        page_size: The items to ask for in one page.
         pace: What spaces the requests of the scan; None where nothing does.
         hold: Called with True when the service asks for a pause, and with False after it.
 
@@ -95,7 +95,7 @@ class Access:
     # Those who ask
 
     async def turn(self, wanted: Callable[[], bool]) -> bool:
-        """Wait for the turn of a request. Whoever has got it calls `release` after the request.
+        """Wait for the turn of a request. Whoever gets the turn calls `release` after the request.
 
         Returns:
             Whether the request is to be sent: it is wanted, and nothing is held.

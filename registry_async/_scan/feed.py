@@ -97,7 +97,7 @@ class Feed(Protocol):
         ...
 
     def errands(self, of: Project | RegistryWork) -> Iterable[Errand]:
-        """Return what else is to be asked for, of a registry or of a project whose list is read."""
+        """Return what else to ask for about a registry, or a project, whose list was read."""
         ...
 
 

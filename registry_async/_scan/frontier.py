@@ -64,7 +64,7 @@ class Project:
     Args:
         label: The label of its client.
         lists: How its lists are read.
-        page_size: The items to ask for at once.
+        page_size: The items to ask for in one page.
 
     Attributes:
         tally: What has happened in it so far.
@@ -211,7 +211,7 @@ class Frontier:
     Args:
         projects: The projects to read.
         concurrency: The most requests in flight.
-        page_size: The items to ask for at once.
+        page_size: The items to ask for in one page.
         images: Whether images are read, or repositories only.
     """
 
@@ -373,7 +373,7 @@ class Frontier:
         return None
 
     def came(self, task: ListPage) -> None:
-        """Note that a page came or failed to, and what can be asked for now."""
+        """Note that a page came or failed, and queue what can be asked for now."""
         if isinstance(task, RegistriesPage):
             if task.reading.wants() and task.project not in self._unlisted:
                 self._unlisted.append(task.project)

@@ -40,7 +40,7 @@ class ScanOptions:
 
     Attributes:
         concurrency: The most requests in flight at once.
-        page_size: The items to ask for at once.
+        page_size: The items to ask for in one page.
         images: Whether images are read, or repositories only.
         registries: The names and ids of the registries to read; None for all.
         matches_repository: Says by its name whether a repository is read; None for all.

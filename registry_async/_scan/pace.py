@@ -15,7 +15,7 @@ class Pace:
 
     Pages queue for their turn in `turn`, one at a time. The turn is spent by `take`, when the
     request is really sent: so a request that has to wait for something else spends none. A turn
-    that comes late, because the event loop was blocked, is made up for by at most one more.
+    that comes late, because the event loop was blocked, is followed by at most one extra turn.
 
     Args:
         rate: The turns in a second.

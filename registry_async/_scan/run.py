@@ -91,7 +91,7 @@ class ScanRun:
             images=options.images,
         )
         self._unmatched = set(options.registries or ())
-        # Workers without anything to do, and how many have something.
+        # The workers that are idle, and the number of those that are busy.
         self._parked: deque[anyio.Event] = deque()
         self._busy = 0
         self._active = options.concurrency
@@ -331,7 +331,7 @@ class ScanRun:
         self._carry_out(task, verdicts.judge(task.level, failure, tally, registry), failure)
 
     def _ended(self, task: ListPage) -> bool:
-        """Say whether what a page belongs to was given up. The reason is recorded then."""
+        """Say whether what a page belongs to was given up. If so, the reason has been recorded."""
         if isinstance(task, RegistriesPage):
             return task.project.ended
         return task.work.ended or task.project.ended

@@ -111,7 +111,7 @@ class Verdict:
 
     Attributes:
         level: What the failure is recorded for; NOTHING if it is none.
-        gives_up: Whether all of that is given up, or just one list of it.
+        gives_up: True if all of that is given up, False if only the one list is.
     """
 
     level: Level

@@ -43,7 +43,7 @@ _MOST_UNASKED: Final = 3
 
 
 class BrokenError(Exception):
-    """Leaves aiohttp's request with what broke it, around its own silent repetition."""
+    """Carries what broke a request past aiohttp's own silent repetition."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -114,7 +114,7 @@ class FreshConnections:
 
 
 def _waits_to_be_read(protocol: ResponseHandler, used: bool) -> bool:
-    # What the event loop has read already shows here; a partly read answer does, too.
+    # What the event loop has read already shows here, and so does a partly read answer.
     if protocol.should_close:
         return True
     if not used:
@@ -155,7 +155,7 @@ def _before_sending(
     attributes["send"] = checked_send
 
     def undo() -> None:
-        # The request would refer to itself otherwise.
+        # Without this the request would hold a reference to itself.
         if before is None:
             attributes.pop("send", None)
         else:
@@ -215,7 +215,7 @@ async def _close_with_loop(
 def begin_closing_with_loop(
     sessions: list[aiohttp.ClientSession], reading: set[aiohttp.ClientResponse]
 ) -> AsyncGenerator[None]:
-    """Return a generator whose end closes the sessions, as its event loop's end does.
+    """Return a generator that closes the sessions when it, or its event loop, ends.
 
     A client may outlive its loop without being closed: one that is used in one `asyncio.run()`
     after the other. aiohttp has no hook for that, but a loop that ends closes the asynchronous

@@ -84,7 +84,7 @@ async def read(response: aiohttp.ClientResponse, limit: int, *, decompressed: bo
             return await response.read()
         response.close()
         return None
-    # No length, or one that says nothing of what comes out of the decompressor.
+    # There is no length, or it is the compressed one.
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():

@@ -377,7 +377,7 @@ class Transport:
             headers["X-Auth-Token"] = token
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        # In a pool of our own nobody waits, so that aiohttp's limits are enough.
+        # Nobody waits inside our own pool, so aiohttp's limits are enough.
         scope = None if seconds is None else anyio.CancelScope()
         middlewares = [*session_middlewares(opened.session)]
         if scope is not None and seconds is not None:

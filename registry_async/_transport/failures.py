@@ -149,7 +149,7 @@ def _reason(status: int, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def _message(text: str, content_type: str) -> str:
-    """Find the message in the forms that are in use; another short text is its own message."""
+    """Find the message in the forms that are in use; other short texts are messages themselves."""
     found: object = None
     try:
         document: object = json.loads(text)

@@ -202,7 +202,7 @@ class Connections:
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                # Bodies are decompressed where it shows whether they are whole.
+                # Our own code decompresses bodies, so that it can tell whether they are whole.
                 auto_decompress=False,
                 trace_configs=self._trace_configs,
             )
@@ -267,7 +267,7 @@ def _checked_traces(
 
 
 def _leave(opened: LoopSession) -> None:
-    # Its loop is closed, and has closed the session unless it was ended by force.
+    # The loop is closed. It closed the session, unless it was ended by force.
     if opened.closing is not None:
         opened.detach()
 

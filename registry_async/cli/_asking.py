@@ -1,4 +1,4 @@
-"""What deletes says first what it does, and asks."""
+"""Commands that delete say first what they will delete, and ask."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -42,7 +42,7 @@ _BATCH: Final = 100
 _FIRST_PAUSE: Final = 1.0
 _GROWTH: Final = 1.5
 _LONGEST_PAUSE: Final = 10.0
-# A failure that no collection explains is waited out this often in a row.
+# How many times in a row a failure is waited out when no collection explains it.
 _FAILURES: Final = 8
 
 # After these the service may or may not have deleted what was asked: it is read again.

@@ -115,7 +115,7 @@ class Judgement:
         stock: What it holds.
         verdicts: The verdicts by digest.
         nominations: What the rules say.
-        waiting: For images that go by others: how many of those must go first.
+        waiting: For images that go only with others: how many of those others must go first.
         followers: The images that go by one, by its digest.
         roots: The images that go by themselves, if nothing else keeps them.
         would_go_unread: Untagged images that stay only because their manifests were not read.
@@ -295,7 +295,7 @@ def _protect(
         if digest in used.digests:
             running[digest] = used.digests[digest]
         created = member.created_at
-        # A time in the future tells nothing, but a part that has one is surely young.
+        # A time in the future tells nothing, but a part dated in the future is certainly recent.
         if (
             young is not None
             and created is not None

@@ -38,7 +38,7 @@ _PARAMETER: Final = re.compile(r'\s*([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s
 
 @frozen
 class Challenge:
-    """How a registry wants to be logged in to.
+    """The kind of login that a registry asks for.
 
     Attributes:
         realm: Where tokens are given; None for a plain user name and password.

@@ -41,7 +41,7 @@ def _check_texts(check: Checker | None, *, may_be_none: bool) -> Any:
             return
         if not isinstance(value, tuple):
             raise ValueError(f"{name}: must be a list of texts, not {_kind(value)}")
-        # Nothing is not everything: a list that came out empty must not widen a rule.
+        # An empty list must not mean "all": it would widen the rule.
         if may_be_none and not value:
             raise ValueError(f"{name}: names nothing; leave it out to mean all")
         texts: tuple[object, ...] = value  # pyright: ignore[reportUnknownVariableType]

@@ -133,7 +133,7 @@ class Keystone:
 
 
 @contextlib.contextmanager
-def running_keystone(*, short_life: int = 3) -> Iterator[Keystone]:
+def running_keystone(*, short_life: int = 6) -> Iterator[Keystone]:
     """Install Keystone where needed, set it up, serve it, and stop it at the end.
 
     Args:
