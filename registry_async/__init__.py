@@ -156,6 +156,7 @@ _MODULES: Final = (
     "_scan",
     "_resources",
     "client",
+    "scanning",
     "accounts",
     # Functions that both clients have are the async one's here.
     "sync",
@@ -177,6 +178,7 @@ if TYPE_CHECKING:
     from registry_async.models import *
     from registry_async.references import *
     from registry_async.retry import *
+    from registry_async.scanning import *
     from registry_async.sync import Images as Images
     from registry_async.sync import OpenProjects as OpenProjects
     from registry_async.sync import Paginator as Paginator

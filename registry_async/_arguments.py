@@ -1,14 +1,14 @@
 """Checks of what callers pass in: a bad argument is a ValueError before anything is sent."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
 from typing import Final, Literal
 
 from registry_async.models import TokenScope
-from registry_async.retry import RetryPolicy
+from registry_async.retry import RetryEvent, RetryPolicy
 
 # What a type checker lets callers write in place of the enums, so that a typo is a type error.
 ApiVersion = Literal[1, 2]
@@ -243,6 +243,19 @@ def check_retry(retry: RetryPolicy) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError("retry must be a RetryPolicy")
     return retry
+
+
+def check_hook(
+    on_retry: Callable[[RetryEvent], object] | None,
+) -> Callable[[RetryEvent], object] | None:
+    """Return the value if it can be called before each repeat.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if on_retry is not None and not callable(on_retry):
+        raise ValueError("on_retry must be a function that takes a RetryEvent")
+    return on_retry
 
 
 def check_agent(user_agent: str) -> str:

@@ -18,7 +18,8 @@ from registry_async._keystone import (
     ProjectScope,
     normalize_auth_url,
 )
-from registry_async._secrets import Secret, header_value
+from registry_async._paths import CATALOG, DEFAULT_BASE_URL, normalize_base_url
+from registry_async._secrets import Secret, header_value, hide
 from registry_async.credentials import Credentials, StaticToken
 from registry_async.errors import ConfigurationError
 
@@ -100,6 +101,25 @@ def credentials_from_cloud(name: str, *, project: bool = True) -> Credentials:
             message names file, cloud and key.
     """
     return read_cloud(name, os.environ, project=project).credentials
+
+
+def named_url(base_url: str | None) -> str:
+    """Return the base URL that is given, or that the environment names, or the provider's.
+
+    Raises:
+        ConfigurationError: What the environment names is no URL of a service.
+    """
+    if base_url is not None:
+        return base_url
+    named = hide(os.environ.get("REGISTRY_BASE_URL", "").strip())
+    if not named or named == CATALOG:
+        return named or DEFAULT_BASE_URL
+    problem: str
+    try:
+        return normalize_base_url(named, "REGISTRY_BASE_URL")
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigurationError(problem)
 
 
 def read_environment(environ: Mapping[str, str], *, project: bool = True) -> Configuration:

@@ -9,6 +9,10 @@ from attrs import frozen
 from registry_async._arguments import QueryValue, check_text
 from registry_async._secrets import Secret
 
+DEFAULT_BASE_URL: Final = "https://cr.selcloud.ru/api"
+# In the place of a base URL: the one that the Keystone catalog lists.
+CATALOG: Final = "catalog"
+
 
 @frozen
 class Operation:

@@ -157,10 +157,10 @@ class BaseClient(Facade["AsyncRegistryClient"]):
 
     def _view(self, client: "AsyncRegistryClient") -> Self:
         """Return the face of a view, on the lease of the client that it is a view of."""
-        return self.on(client, self._lease)
+        return self._on(client, self._lease)
 
     @classmethod
-    def on(cls, client: "AsyncRegistryClient", lease: Lease) -> Self:
+    def _on(cls, client: "AsyncRegistryClient", lease: Lease) -> Self:
         """Return the face of a client that somebody else closes, on a lease of theirs."""
         view = cls.__new__(cls)
         view._async = client
@@ -195,10 +195,7 @@ class BaseOpenProjects(Facade["AsyncOpenProjects"]):
     def _entered(self, face: type[C]) -> tuple[C, ...]:
         """Open the clients, and return their faces."""
         clients = self._lease.run(self._async.__aenter__)
-        return tuple(face.on(client, self._lease) for client in clients)
-
-    def __enter__(self) -> object:
-        raise NotImplementedError
+        return tuple(face._on(client, self._lease) for client in clients)  # pyright: ignore[reportPrivateUsage]
 
     def __exit__(
         self,

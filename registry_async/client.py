@@ -1,6 +1,5 @@
 """The async client: it puts the parts together."""
 
-import json
 import os
 import ssl
 import warnings
@@ -15,22 +14,15 @@ from registry_async._arguments import (
     QueryValue,
     check_agent,
     check_count,
-    check_method,
-    check_params,
+    check_hook,
     check_retry,
     check_text,
 )
 from registry_async._clock import Clock, SystemClock
-from registry_async._converter import encode_body
-from registry_async._environment import read_cloud, read_environment
+from registry_async._environment import named_url, read_cloud, read_environment
 from registry_async._keystone import KeystoneCredentials
 from registry_async._pagination import DEFAULT_PAGE_SIZE
-from registry_async._paths import (
-    encode_query,
-    is_loopback,
-    normalize_base_url,
-    relative_path,
-)
+from registry_async._paths import CATALOG, DEFAULT_BASE_URL
 from registry_async._report import ScanReport
 from registry_async._resources import (
     AsyncImages,
@@ -39,6 +31,7 @@ from registry_async._resources import (
     AsyncTokens,
     AsyncTokensV1,
 )
+from registry_async._resources.by_hand import JsonValue, send_by_hand
 from registry_async._scan.options import (
     DEFAULT_CONCURRENCY,
     Patterns,
@@ -49,9 +42,7 @@ from registry_async._scan.results import ScannedImage, ScannedRepository, ScanPr
 from registry_async._scan.run import ScanTarget
 from registry_async._scan.scan import AsyncScan
 from registry_async._secrets import Secret, hide
-from registry_async._transport.authorization import Authorizer
-from registry_async._transport.failures import not_json
-from registry_async._transport.messages import Response
+from registry_async._transport.settings import service_url, tls_context
 from registry_async.credentials import (
     Credentials,
     StaticToken,
@@ -64,16 +55,10 @@ from registry_async.retry import RetryEvent, RetryPolicy
 if TYPE_CHECKING:
     from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
-__all__ = ["AsyncRegistryClient", "scan"]
+__all__ = ["AsyncRegistryClient"]
 
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
-
-DEFAULT_BASE_URL: Final = "https://cr.selcloud.ru/api"
 DEFAULT_TIMEOUT: Final = 30.0
 DEFAULT_MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
-
-# Asks the client to take the base URL from the Keystone catalog.
-_CATALOG: Final = "catalog"
 
 
 class AsyncRegistryClient:
@@ -147,12 +132,12 @@ class AsyncRegistryClient:
             ssl = authorizer.ca_file
         self._label = None if label is None else check_text(label, "label")
         self._transport = exchange.Transport(
-            base_url=_base_url(base_url, authorizer),
+            base_url=service_url(base_url, authorizer),
             authorizer=authorizer,
             connections=sessions.Connections(
                 session,
                 check_count(max_connections, "max_connections", minimum=1),
-                _tls(ssl),
+                tls_context(ssl),
                 trace_configs,
             ),
             timeout=exchange.check_timeout(timeout),
@@ -160,7 +145,7 @@ class AsyncRegistryClient:
             clock=SystemClock() if clock is None else clock,
             agent=exchange.user_agent(None if user_agent is None else check_agent(user_agent)),
             max_response_size=check_count(max_response_size, "max_response_size", minimum=1),
-            on_retry=_hook(on_retry),
+            on_retry=check_hook(on_retry),
         )
         self._owner = True
         self._viewed: AsyncRegistryClient | None = None
@@ -200,9 +185,9 @@ class AsyncRegistryClient:
 
     @property
     def retention(self) -> AsyncRetention:
-        """Deleting what nobody needs, and nothing else: see `registry_async.retention`."""
+        """Plans that delete what nobody needs, and nothing else, and what carries them out."""
         # Made when it is asked for: kept, it would keep an unclosed client from being collected.
-        base_url = self._transport.base_url or _CATALOG
+        base_url = self._transport.base_url or CATALOG
         return AsyncRetention(self, base_url, self._label, self._transport.clock)
 
     @classmethod
@@ -250,7 +235,7 @@ class AsyncRegistryClient:
             ssl = found.ca_file
         return cls(
             found.credentials,
-            base_url=_environment_url(hide(base_url)),
+            base_url=named_url(hide(base_url)),
             session=session,
             timeout=timeout,
             retry=retry,
@@ -312,7 +297,7 @@ class AsyncRegistryClient:
             ssl = found.ca_file
         return cls(
             found.credentials,
-            base_url=_environment_url(hide(base_url)),
+            base_url=named_url(hide(base_url)),
             session=session,
             timeout=timeout,
             retry=retry,
@@ -400,13 +385,7 @@ class AsyncRegistryClient:
         """
         # Tokens of API v1 are part of the path.
         path = Secret(path) if isinstance(path, str) else path  # pyright: ignore[reportUnnecessaryIsInstance]
-        response = await self._transport.send(
-            check_method(method),
-            Secret(relative_path(path)),
-            query=encode_query(check_params(params)),
-            body=None if json is None else _encode(json),
-        )
-        return _parse(response)
+        return await send_by_hand(self._transport, method, path, params=params, document=json)
 
     @overload
     def scan(
@@ -495,20 +474,7 @@ class AsyncRegistryClient:
     ) -> ScanReport:
         """Read every image of every registry into totals: what is where, and what it weighs.
 
-        Args:
-            concurrency: The most requests in flight at once.
-            registries: The names or ids of the registries to read; all by default.
-            repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
-                beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
-                compiled regular expression that is found in it, or several of these.
-            tags: Which images to count, by their tags: patterns as for ``repository``, of which
-                one fits one tag; True for tagged images, False for untagged ones.
-            page_size: The items to ask for at once, 1 or more; the service may give fewer.
-            max_rate: The most requests in a second, retries included.
-            on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
-                scan at the first, with the error itself.
-            on_progress: Called after each page with a `ScanProgress`.
-            progress: Whether to show a progress bar (extra ``progress``).
+        The keywords are those of `AsyncRegistryClient.scan`.
 
         Returns:
             The report. Look at its ``complete`` and ``errors``.
@@ -567,173 +533,3 @@ class AsyncRegistryClient:
                 source=self,
                 stacklevel=2,
             )
-
-
-@overload
-def scan(
-    clients: Iterable[AsyncRegistryClient],
-    *,
-    images: Literal[True] = True,
-    **settings: Unpack[ScanSettings],
-) -> AsyncScan[ScannedImage]: ...
-
-
-@overload
-def scan(
-    clients: Iterable[AsyncRegistryClient],
-    *,
-    images: Literal[False],
-    **settings: Unpack[ScanSettings],
-) -> AsyncScan[ScannedRepository]: ...
-
-
-def scan(
-    clients: Iterable[AsyncRegistryClient],
-    *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    registries: str | Iterable[str] | None = None,
-    repository: Patterns | None = None,
-    images: bool = True,
-    tags: Patterns | bool | None = None,
-    page_size: int = DEFAULT_PAGE_SIZE,
-    max_rate: float | None = None,
-    on_error: Literal["record", "raise"] = "record",
-    on_progress: Callable[[ScanProgress], object] | None = None,
-    progress: bool = False,
-) -> AsyncScan[ScannedImage] | AsyncScan[ScannedRepository]:
-    """Read every image of several projects, a client each, within one concurrency.
-
-    A token sees one project. Give each client a ``label``: it is in the results, as
-    ``client_label``.
-
-    Args:
-        clients: The clients.
-        concurrency: The most requests in flight at once.
-        registries: The names or ids of the registries to read; all by default.
-        repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
-            beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
-            compiled regular expression that is found in it, or several of these.
-        images: Whether images are read; with False the scan gives `ScannedRepository`.
-        tags: Which images to give, by their tags: patterns as for ``repository``, of which
-            one fits one tag; True for tagged images, False for untagged ones.
-        page_size: The items to ask for at once, 1 or more; the service may give fewer.
-        max_rate: The most requests in a second, retries included.
-        on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
-            scan at the first, with the error itself.
-        on_progress: Called after each page with a `ScanProgress`.
-        progress: Whether to show a progress bar (extra ``progress``).
-
-    Returns:
-        A scan, to be entered with ``async with`` and iterated once, or asked for a ``report()``.
-
-    Raises:
-        ValueError: An argument makes no sense, or a client is given twice, or is no such client.
-    """
-    every = list(clients)
-    if not all(isinstance(client, AsyncRegistryClient) for client in every):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(
-            "clients must be async clients; registry_async.sync.scan() takes sync ones"
-        )
-    if len({id(client) for client in every}) < len(every):
-        raise ValueError("clients must not hold one client twice")
-    options = ScanOptions.check(
-        concurrency=concurrency,
-        registries=registries,
-        repository=repository,
-        images=images,
-        tags=tags,
-        page_size=page_size,
-        max_rate=max_rate,
-        on_error=on_error,
-        on_progress=on_progress,
-        progress=progress,
-    )
-    targets = [client._scan_target() for client in every]  # pyright: ignore[reportPrivateUsage]
-    return AsyncScan(targets, options)
-
-
-def _environment_url(base_url: str | None) -> str:
-    """Return the base URL that is given, or that the environment names, or the provider's.
-
-    Raises:
-        ConfigurationError: What the environment names is no URL of a service.
-    """
-    if base_url is not None:
-        return base_url
-    named = hide(os.environ.get("REGISTRY_BASE_URL", "").strip())
-    if not named or named == _CATALOG:
-        return named or DEFAULT_BASE_URL
-    problem: str
-    try:
-        return normalize_base_url(named, "REGISTRY_BASE_URL")
-    except ValueError as error:
-        problem = str(error)
-    raise ConfigurationError(problem)
-
-
-def _base_url(base_url: str, authorizer: Authorizer) -> str | None:
-    if authorizer.login_url is not None:
-        _warn_of_clear_text(authorizer.login_url, "password")
-    if base_url == _CATALOG:
-        if authorizer.login_url is None:
-            raise ConfigurationError(
-                'base_url="catalog" needs Keystone credentials: no others know the catalog'
-            )
-        return None
-    url = normalize_base_url(base_url)
-    _warn_of_clear_text(url, "token")
-    return url
-
-
-def _warn_of_clear_text(url: str, what: str) -> None:
-    if url.startswith("http://") and not is_loopback(url):
-        warnings.warn(
-            f"{url} is plain HTTP: the {what} travels in the clear", UserWarning, stacklevel=4
-        )
-
-
-def _hook(
-    on_retry: Callable[[RetryEvent], object] | None,
-) -> Callable[[RetryEvent], object] | None:
-    if on_retry is not None and not callable(on_retry):
-        raise ValueError("on_retry must be a function that takes a RetryEvent")
-    return on_retry
-
-
-def _tls(setting: ssl.SSLContext | str | Path | None) -> ssl.SSLContext | None:
-    if setting is None or isinstance(setting, ssl.SSLContext):
-        return setting
-    problem = "ssl must be an SSLContext or the path of a file of CA certificates in PEM form"
-    if not isinstance(setting, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(problem)
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(cafile=setting)
-    except ssl.SSLError as error:
-        raise ValueError(f"{problem}; {setting} holds none") from error
-    except OSError as error:
-        raise ValueError(f"{problem}; {setting}: {error.strerror}") from error
-    return context
-
-
-def _encode(document: JsonValue) -> bytes:
-    try:
-        # Once to find what is no JSON: numbers that are none, keys that are no text.
-        json.dumps(document, allow_nan=False)
-        return encode_body(document)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError("json must be what JSON can hold") from None
-
-
-def _parse(response: Response) -> JsonValue:
-    if not response.body.strip():
-        return None
-    try:
-        document: JsonValue = json.loads(response.body)
-    except (ValueError, RecursionError):
-        failure = not_json(response)
-    else:
-        return document
-    # Its local variable is the whole body.
-    del response
-    raise failure

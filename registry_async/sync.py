@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar, Unpack, overload
 
-from registry_async import accounts, client
+from registry_async import accounts, scanning
 from registry_async._arguments import (
     AccessMode,
     ApiVersion,
@@ -23,9 +23,11 @@ from registry_async._arguments import (
 from registry_async._clock import Clock
 from registry_async._display import ResultList
 from registry_async._pagination import DEFAULT_PAGE_SIZE, Page
+from registry_async._paths import DEFAULT_BASE_URL
 from registry_async._report import ScanReport
 from registry_async._resources._base import NOT_GIVEN, NotGiven
 from registry_async._resources._waiting import POLL_INTERVAL, WAIT_TIMEOUT
+from registry_async._resources.by_hand import JsonValue
 from registry_async._resources.images import AsyncImages
 from registry_async._resources.registries import AsyncRegistries
 from registry_async._resources.repositories import AsyncRepositories
@@ -47,13 +49,7 @@ from registry_async._sync_support import (
     unwrap,
 )
 from registry_async.accounts import ClientOptions, Project
-from registry_async.client import (
-    DEFAULT_BASE_URL,
-    DEFAULT_MAX_RESPONSE_SIZE,
-    DEFAULT_TIMEOUT,
-    AsyncRegistryClient,
-    JsonValue,
-)
+from registry_async.client import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, AsyncRegistryClient
 from registry_async.credentials import Credentials
 from registry_async.models import (
     CleanupResult,
@@ -1187,7 +1183,7 @@ class RegistryClient(BaseClient):
 
     @property
     def retention(self) -> Retention:
-        """Deleting what nobody needs, and nothing else: see `registry_async.retention`."""
+        """Plans that delete what nobody needs, and nothing else, and what carries them out."""
         return self._resource(Retention, self._async.retention)
 
     @classmethod
@@ -1441,21 +1437,7 @@ class RegistryClient(BaseClient):
     ) -> ScanReport:
         """Read every image of every registry into totals: what is where, and what it weighs.
 
-        Args:
-            concurrency: The most requests in flight at once.
-            registries: The names or ids of the registries to read; all by default.
-            repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
-                beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
-                compiled regular expression that is found in it, or several of these.
-            tags: Which images to count, by their tags: patterns as for ``repository``, of which
-                one fits one tag; True for tagged images, False for untagged ones.
-            page_size: The items to ask for at once, 1 or more; the service may give fewer.
-            max_rate: The most requests in a second, retries included.
-            on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
-                scan at the first, with the error itself.
-            on_progress: Called after each page with a `ScanProgress`, on another thread. It cannot
-                use the client.
-            progress: Whether to show a progress bar (extra ``progress``).
+        The keywords are those of `RegistryClient.scan`.
 
         Returns:
             The report. Look at its ``complete`` and ``errors``.
@@ -1579,26 +1561,8 @@ def scan(
 ) -> Scan[ScannedImage] | Scan[ScannedRepository]:
     """Read every image of several projects, a client each, within one concurrency.
 
-    A token sees one project. Give each client a ``label``: it is in the results, as
-    ``client_label``.
-
-    Args:
-        clients: The clients.
-        concurrency: The most requests in flight at once.
-        registries: The names or ids of the registries to read; all by default.
-        repository: Which repositories to read: text with wildcards (``team/*``; ``*`` goes
-            beyond slashes, ``?`` and ``[…]`` work as well) that fits the whole name, or a
-            compiled regular expression that is found in it, or several of these.
-        images: Whether images are read; with False the scan gives `ScannedRepository`.
-        tags: Which images to give, by their tags: patterns as for ``repository``, of which
-            one fits one tag; True for tagged images, False for untagged ones.
-        page_size: The items to ask for at once, 1 or more; the service may give fewer.
-        max_rate: The most requests in a second, retries included.
-        on_error: ``"record"`` keeps failures in ``errors`` and goes on; ``"raise"`` ends the
-            scan at the first, with the error itself.
-        on_progress: Called after each page with a `ScanProgress`, on another thread. It cannot use
-            the client.
-        progress: Whether to show a progress bar (extra ``progress``).
+    A token sees one project. Give each of the ``clients`` a ``label``: it is in the results, as
+    ``client_label``. The keywords are those of `RegistryClient.scan`.
 
     Returns:
         A scan, to be entered with ``with`` and iterated once, or asked for a ``report()``.
@@ -1608,7 +1572,7 @@ def scan(
     """
     every = list(clients)
     return Scan(
-        any_overload(client.scan)(
+        any_overload(scanning.scan)(
             unwrap(every),
             concurrency=concurrency,
             registries=registries,

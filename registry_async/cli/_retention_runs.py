@@ -60,7 +60,7 @@ async def _manifests(wanted: bool) -> "AsyncGenerator[OciManifests | None]":
     if not wanted:
         yield None
         return
-    from registry_async.client import DEFAULT_BASE_URL
+    from registry_async._paths import DEFAULT_BASE_URL
     from registry_async.retention import OciManifests
 
     url = settings().base_url or os.environ.get("REGISTRY_BASE_URL", "").strip()

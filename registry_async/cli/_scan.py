@@ -105,7 +105,7 @@ def _require_rich() -> None:
 async def _read(
     in_sandbox: bool, options: dict[str, Any]
 ) -> "tuple[ScanReport, tuple[ScanError, ...]]":
-    from registry_async.client import scan as scan_all
+    from registry_async.scanning import scan as scan_all
 
     async with AsyncExitStack() as stack:
         if in_sandbox:

@@ -22,7 +22,7 @@ LAYERS: Final = (
     ("sync", "_generate_sync"),
     ("_sync_support",),
     ("sandbox",),
-    ("accounts", "dask"),
+    ("accounts", "dask", "scanning"),
     ("client",),
     ("retention",),
     ("_scan",),

@@ -455,9 +455,9 @@ CHANGES: Final = {
         "nothing says any more",
     ),
     "an exported function without clients": (
-        "client.py",
-        '"AsyncRegistryClient", "scan"]',
-        '"AsyncRegistryClient", "look", "scan"]',
+        "scanning.py",
+        '__all__ = ["scan"]',
+        '__all__ = ["look", "scan"]',
         "\n@overload\ndef scan(",
         '\ndef look(at: AsyncRegistryClient) -> AsyncScan:\n    """L."""\n\n@overload\ndef scan(',
         "does not begin with clients",

@@ -19,6 +19,7 @@ import pytest
 
 import registry_async
 from registry_async import (
+    AsyncOpenProjects,
     AsyncPaginator,
     AsyncRegistryClient,
     AsyncScan,
@@ -26,6 +27,7 @@ from registry_async import (
     ConfigurationError,
     ContainerRegistryError,
     NotFoundError,
+    OpenProjects,
     Paginator,
     Registry,
     RegistryClient,
@@ -44,6 +46,7 @@ PAIRS: Final[tuple[tuple[type, type], ...]] = (
     (AsyncRegistryClient, RegistryClient),
     (AsyncPaginator, Paginator),
     (AsyncScan, Scan),
+    (AsyncOpenProjects, OpenProjects),
     (resources.AsyncRegistries, sync.Registries),
     (resources.AsyncRepositories, sync.Repositories),
     (resources.AsyncImages, sync.Images),
