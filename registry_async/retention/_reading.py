@@ -181,7 +181,10 @@ class Reader:
         if missing:
             return evolve(found, problem=f"the list has {missing[0]}, but there is no manifest")
         hidden = set(found.tags) - {tag for image in found.images for tag in image.tags}
-        if hidden and listed and all(manifests.get(tag) is None for tag in hidden):
+        nothing_there = bool(manifests) and not any(manifests.values())
+        if listed and (
+            nothing_there or (hidden and all(manifests.get(tag) is None for tag in hidden))
+        ):
             return await self._check_place(reader, found, min(listed))
         return found
 

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from registry_async import DeletedImage, RetentionRefusedError
-from registry_async.retention import RetentionPlan, RetentionPolicy, RetentionResult
+from registry_async.retention import Manifest, RetentionPlan, RetentionPolicy, RetentionResult
 from tests.retention.builders import digest, policy, using
 from tests.retention.simulator import Crash, Simulator
 
@@ -418,3 +418,17 @@ async def test_error_of_a_list_never_turns_keep_into_delete(sim: Simulator) -> N
     assert [each.repository for each in blocked.blocked] == ["team/app"]
     assert "503" in blocked.blocked[0].reason
     sim.find = real  # type: ignore[method-assign]
+
+
+async def test_manifests_of_another_registry_do_not_prove_that_a_subject_is_gone() -> None:
+    class Elsewhere:
+        async def read(self, registry: str, repository: str, reference: str) -> Manifest:
+            raise KeyError(reference)
+
+    sim = Simulator()
+    sim.push("stable", "v1")
+    sim.push("signature", digest("not listed").replace(":", "-") + ".sig", age=50)
+    plan = await make(sim, manifests=Elsewhere())
+    assert plan.deletions == ()
+    assert "another registry" in plan.blocked[0].reason
+    assert digests((await make(sim)).deletions) == {digest("signature")}
