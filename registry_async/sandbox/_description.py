@@ -95,8 +95,11 @@ class SandboxDescription:
         }
 
     def shell(self) -> str:
-        """Give shell assignments that can be evaluated, and the logins as comments."""
-        lines = [f"{name}={shlex.quote(text)}" for name, text in self.environment().items()]
+        """Give shell assignments that can be evaluated, and the logins as comments.
+
+        They are exported, so that programs that the shell starts see them.
+        """
+        lines = [f"export {name}={shlex.quote(text)}" for name, text in self.environment().items()]
         return "\n".join([*lines, *(f"# {line}" for line in self.logins().values())])
 
     def to_dict(self) -> dict[str, object]:
