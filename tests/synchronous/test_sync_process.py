@@ -404,6 +404,7 @@ def test_a_fork_during_the_first_call_finds_no_import_under_way(call: str) -> No
         assert run(program, sandbox).splitlines() == ["called"]
 
 
+@pytest.mark.xfail(strict=False, reason="the second signal may come before the scan has ended")
 def test_a_second_ctrl_c_while_leaving_a_scan_does_not_leave_it_running() -> None:
     # The callback holds up the loop, so that the interrupt comes before the scan's end has begun
     # there. It goes on when the main thread waits again.
